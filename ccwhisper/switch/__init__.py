@@ -1,0 +1,1 @@
+"""Adapter to FreeSWITCH: bytes to facts, effects to one-line commands."""
