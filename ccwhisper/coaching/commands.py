@@ -1,0 +1,85 @@
+"""Requests: what people ask for. Imperative. A request that cannot be granted raises a `CoachingError`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccwhisper.coaching.model import Actor, AgentId, CallId, Follow, LegId, SessionId
+from ccwhisper.coaching.modes import Mode, Talk
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Coach a call, or an agent. `session` and `leg` are fresh random ids chosen by whoever makes the request, for
+    the core knows no randomness. With `call` and two agents on it, `agent` must say which."""
+
+    actor: Actor
+    session: SessionId
+    leg: LegId
+    at: float  # seconds since the epoch
+    call: CallId | None = None
+    agent: AgentId | None = None
+    mode: Mode = Mode.LISTEN
+    talk: Talk = Talk.OPEN
+    follow: Follow = Follow.CALL
+    device: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetMode:
+    actor: Actor
+    session: SessionId
+    mode: Mode
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTalk:
+    actor: Actor
+    session: SessionId
+    talk: Talk
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetMuted:
+    actor: Actor
+    session: SessionId
+    muted: bool
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Push-to-talk is held. Must be said again before `Rules.press_ttl` seconds are over."""
+
+    actor: Actor
+    session: SessionId
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    actor: Actor
+    session: SessionId
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The coach stays with the caller, the agent is released."""
+
+    actor: Actor
+    session: SessionId
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    actor: Actor
+    session: SessionId
+    origin: str = ""
+
+
+Request = Start | SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Leave

@@ -1,0 +1,195 @@
+"""Effects: what is to be done about it. Carried out in order, per node, by the shells around the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccwhisper.coaching.model import Call, CallId, CoachRecord, LegId, Node, NodeName, Session, SessionId
+from ccwhisper.coaching.modes import Gate
+from ccwhisper.coaching.policy import Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Read two legs from the switch and answer with `Inspected` of the same token."""
+
+    node: NodeName
+    token: int
+    a: LegId
+    b: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Ring the coach's device; when it answers, its leg parks."""
+
+    node: NodeName
+    session: SessionId
+    leg: LegId
+    device: str
+    codecs: tuple[str, ...]
+    ring_seconds: int
+    caller_number: str  # what the coach's display shows
+    record: CoachRecord
+
+
+@dataclass(frozen=True, slots=True)
+class EnableJitterBuffer:
+    node: NodeName
+    leg: LegId
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    node: NodeName
+    session: SessionId
+    leg: LegId
+    target: LegId
+    record: CoachRecord
+
+
+@dataclass(frozen=True, slots=True)
+class TellGate:
+    """Opening writes the record before the command, closing after it, so that what a leg carries is never more
+    closed than what it does."""
+
+    node: NodeName
+    session: SessionId
+    leg: LegId
+    gate: Gate
+    record: CoachRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshGate:
+    """Send the digit again: it empties the buffer that an open microphone slowly fills."""
+
+    node: NodeName
+    leg: LegId
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Write the record to the coach's leg."""
+
+    node: NodeName
+    leg: LegId
+    record: CoachRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Beep:
+    node: NodeName
+    session: SessionId
+    leg: LegId  # the agent's
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class ArmDeadman:
+    """Unless armed again or disarmed, the switch closes the coach's gate by itself after `seconds`."""
+
+    node: NodeName
+    leg: LegId
+    target: LegId
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisarmDeadman:
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectCaller:
+    """Take over: bridge the coach's leg with the caller's, after taking every mark of coaching off it."""
+
+    node: NodeName
+    session: SessionId
+    leg: LegId
+    caller: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Coaches' legs are dropped by the switch unless this is done again within the lease."""
+
+    node: NodeName
+
+
+# --- for people ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallChanged:
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged:
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    session: Session
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BeepNotHeard:
+    """The agent was not told by a tone. Reported, never tried again into the call."""
+
+    session: Session
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One row of the trail: who did what to whom."""
+
+    action: str
+    actor: str
+    session: SessionId
+    agent: str
+    call: CallId | None
+    detail: str
+    origin: str
+
+
+SwitchEffect = (
+    Inspect
+    | Dial
+    | EnableJitterBuffer
+    | Attach
+    | TellGate
+    | RefreshGate
+    | Remember
+    | Beep
+    | ArmDeadman
+    | DisarmDeadman
+    | ConnectCaller
+    | HangUp
+    | RenewLease
+)
+Notice = CallChanged | CallEnded | SessionChanged | SessionEnded | NodeChanged | BeepNotHeard
+Effect = SwitchEffect | Notice | Audit

@@ -1,0 +1,166 @@
+"""Facts: what the switch or the clock said. Past tense. Only `reduce` draws conclusions from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccwhisper.coaching.model import Leg, LegId, NodeName, SessionId
+from ccwhisper.coaching.modes import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    """The connection to a node broke; what happens there is not known until NodeSynced."""
+
+    node: NodeName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSynced:
+    """Everything that is on a node now, read after (re)connecting."""
+
+    node: NodeName
+    legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A leg fell into park. `ours` when it carries the mark of a coach's leg of this installation."""
+
+    node: NodeName
+    leg: LegId
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    node: NodeName
+    a: LegId
+    b: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Unbridged:
+    node: NodeName
+    a: LegId
+    b: LegId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Unheld:
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """`cause` is FreeSWITCH's name, e.g. USER_BUSY."""
+
+    node: NodeName
+    leg: LegId
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class EavesdropStarted:
+    """A media bug of function eavesdrop is alive on a leg. The event does not say whose it is."""
+
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class RateChanged:
+    """A leg's decoded sample rate, in hertz, is now another."""
+
+    node: NodeName
+    leg: LegId
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The answer to an Inspect effect; None for a leg that was gone."""
+
+    node: NodeName
+    token: int
+    a: LegId
+    b: LegId
+    legs: tuple[Leg | None, Leg | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GateTold:
+    """The switch accepted a gate."""
+
+    session: SessionId
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """A coach's phone could not be reached; `cause` as in HungUp."""
+
+    session: SessionId
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeepFailed:
+    session: SessionId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFailed:
+    """The switch refused something that a session cannot do without."""
+
+    session: SessionId
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+
+Fact = (
+    NodeLost
+    | NodeSynced
+    | Ringing
+    | Answered
+    | Parked
+    | Bridged
+    | Unbridged
+    | Held
+    | Unheld
+    | HungUp
+    | EavesdropStarted
+    | RateChanged
+    | Inspected
+    | GateTold
+    | DialFailed
+    | BeepFailed
+    | CommandFailed
+    | Tick
+)

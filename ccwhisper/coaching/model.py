@@ -1,0 +1,223 @@
+"""The nouns: legs, calls, agents, coaches, sessions. Frozen records; times are seconds of one monotonic clock
+unless a name ends in `_at`, which are seconds since the epoch for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from uuid import UUID, uuid5
+
+from ccwhisper.coaching.modes import Gate, Mode, Talk
+
+LegId = str
+CallId = str
+SessionId = str
+AgentId = str
+NodeName = str
+
+# Any constant will do; it only has to stay the same, so that every service computes the same id for the same pair.
+_CALLS = UUID("5e9b9c4c-54d7-4c7e-9d55-0f3a5b2c8a11")
+
+
+def call_id(a: LegId, b: LegId) -> CallId:
+    """The id of the call between two legs: the same for either order, on every service, after every restart."""
+    return str(uuid5(_CALLS, "|".join(sorted((a, b)))))
+
+
+class Follow(Enum):
+    """What a session stays with when the call ends or moves."""
+
+    CALL = "call"
+    AGENT = "agent"
+
+
+class Phase(Enum):
+    """How far a session's leg has come."""
+
+    DIALLING = "dialling"
+    RINGING = "ringing"
+    CONNECTED = "connected"  # answered and parked, its turn to attach has not come
+    WAITING = "waiting"  # answered and parked, the agent has no call
+    ATTACHING = "attaching"
+    ATTACHED = "attached"
+    TAKING_OVER = "taking_over"
+    ENDING = "ending"
+
+
+@dataclass(frozen=True, slots=True)
+class CoachRecord:
+    """What a coach's leg carries in `ccw_session`: enough for a service that just started to go on."""
+
+    session: SessionId
+    coach: str
+    name: str
+    device: str
+    agent: AgentId
+    target: LegId | None
+    call: CallId | None
+    peer: LegId | None
+    mode: Mode
+    wanted: Mode
+    talk: Talk
+    muted: bool
+    follow: Follow
+    gate: Gate
+    started_at: float
+    # what the coach may do, kept for the calls that a following session meets later
+    permissions: frozenset[str]
+    roles: frozenset[str]
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One leg as the switch's own JSON dump shows it. Names and numbers come from strangers: text, never identity."""
+
+    id: LegId
+    outbound: bool  # the switch originated it
+    answered: bool
+    held: bool
+    peer: LegId | None
+    created_at: float
+    caller_name: str = ""
+    caller_number: str = ""
+    destination: str = ""
+    auth_user: str | None = None  # user@realm proven by digest
+    dialed_user: str | None = None  # user@domain of the directory entry that was dialled
+    cc_agent: str | None = None  # mod_callcenter's agent, on the agent's side only
+    cc_queue: str | None = None
+    codec: str = ""
+    rate: int = 8000
+    buffered: bool = False  # has a jitter buffer that also works while bridged
+    media_in_switch: bool = True  # false for bypass and proxy media
+    application: str = ""
+    application_data: str = ""
+    coach: CoachRecord | None = None
+    is_coach: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A known agent: `users` are directory users (user@domain) whose legs are his, `queues` those he serves."""
+
+    id: AgentId
+    name: str
+    users: frozenset[str] = frozenset()
+    queues: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLeg:
+    """An agent's leg in a call."""
+
+    leg: LegId
+    peer: LegId
+    agent: AgentId
+    name: str
+    rate: int
+    codec: str
+    buffered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A bridged pair with at least one agent's leg."""
+
+    id: CallId
+    node: NodeName
+    agents: tuple[AgentLeg, ...]
+    direction: str  # inbound, outbound, internal: seen from the contact centre
+    queue: str | None
+    queues: frozenset[str]  # what a token's queue claim is compared with
+    number: str  # the other party, as text
+    name: str
+    started_at: float
+    held: bool = False
+    obstacle: str | None = None  # why it cannot be coached
+
+    def leg_of(self, agent: AgentId) -> AgentLeg | None:
+        """The leg of this agent in this call."""
+        return next((leg for leg in self.agents if leg.agent == agent), None)
+
+    def on(self, leg: LegId) -> AgentLeg | None:
+        """The agent's leg with this id."""
+        return next((each for each in self.agents if each.leg == leg), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, as his token says."""
+
+    id: str
+    name: str
+    permissions: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    queues: frozenset[str] = frozenset()
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One coach on one agent."""
+
+    id: SessionId
+    node: NodeName
+    coach: Actor
+    device: str
+    leg: LegId
+    agent: AgentId
+    agent_name: str
+    target: LegId | None  # the agent's leg it is, or is to be, attached to
+    call: CallId | None  # the call that mode was asked for
+    peer: LegId | None  # the other party of that call
+    phase: Phase
+    mode: Mode = Mode.LISTEN
+    wanted: Mode = Mode.LISTEN
+    talk: Talk = Talk.OPEN
+    muted: bool = False
+    pressed: bool = False
+    follow: Follow = Follow.CALL
+    gate: Gate = Gate.CLOSED  # what the switch has confirmed
+    asked: Gate | None = Gate.CLOSED  # what it was last told; None: not known, tell it again
+    held: bool = False  # the coach's own phone is on hold
+    rate: int = 8000
+    started_at: float = 0.0
+    reason: str | None = None  # why it is ending
+    attempts: int = 0
+    deadline: float | None = None  # of the phase
+    press_until: float | None = None
+    rearm_at: float | None = None
+    refresh_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """Whom a leg is bridged with. Until `known`, who the two are has not been read from the switch."""
+
+    peer: LegId
+    token: int
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One switch. `up` means connected and read."""
+
+    name: NodeName
+    up: bool = False
+    reason: str | None = "not connected yet"
+    lease_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the service knows. Mappings are never changed in place."""
+
+    nodes: Mapping[NodeName, Node] = field(default_factory=lambda: MappingProxyType({}))
+    bonds: Mapping[LegId, Bond] = field(default_factory=lambda: MappingProxyType({}))
+    held: frozenset[LegId] = frozenset()
+    calls: Mapping[CallId, Call] = field(default_factory=lambda: MappingProxyType({}))
+    sessions: Mapping[SessionId, Session] = field(default_factory=lambda: MappingProxyType({}))
+    token: int = 0

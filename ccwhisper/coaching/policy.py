@@ -1,0 +1,107 @@
+"""Who may do what, and what each queue wants. Hiding a button is not a control: this is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ccwhisper.coaching.errors import Forbidden
+from ccwhisper.coaching.model import Actor, Agent, AgentId, Call, Leg
+from ccwhisper.coaching.modes import Mode
+
+VIEW = "view_contact_center_dashboard"
+MONITOR = "monitor_live_calls"
+ROLE_WHISPER = "whisper"
+ROLE_BARGE = "barge"
+EVERY_QUEUE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A beep: `level` in dB relative to full scale (≤ 0), `parts` of (duration ms, pause ms, frequencies in Hz)."""
+
+    level: int = -13
+    parts: tuple[tuple[int, int, tuple[int, ...]], ...] = ((200, 0, (1400,)),)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """What a queue wants: when the agent hears a beep (of listen, whisper, barge, end), and which."""
+
+    beep_on: frozenset[str] = frozenset({"whisper"})
+    tone: Tone = Tone()
+    max_coaches: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything configurable that the core decides by. Times in seconds."""
+
+    agents: Mapping[AgentId, Agent] = field(default_factory=lambda: MappingProxyType({}))
+    queues: Mapping[str, QueuePolicy] = field(default_factory=lambda: MappingProxyType({}))
+    default: QueuePolicy = QueuePolicy()
+    ring_seconds: int = 30
+    attach_timeout: float = 4.0
+    seek_grace: float = 2.0  # a session that follows the call waits this long for it to turn up at another agent
+    press_ttl: float = 1.0  # a push-to-talk that is not said again closes by itself
+    deadman_seconds: int = 3  # the same on the switch, should the service die
+    deadman_rearm: float = 1.0
+    refresh_seconds: float = 10.0  # how often an open microphone's buffer is emptied
+    lease_every: float = 3.0
+    adopt_unknown_cc_agents: bool = True
+
+    def queue(self, name: str | None) -> QueuePolicy:
+        """The policy of a queue, the default one where it has none of its own."""
+        return self.queues.get(name, self.default) if name else self.default
+
+
+def agent_of(leg: Leg, rules: Rules) -> Agent | None:
+    """The agent whose leg this is, by proof alone: mod_callcenter's own mark, a digest that was verified, or the
+    directory user that the switch itself dialled. Never a name, a presence id or a From header.
+
+    `dialed_user` counts on legs that the switch originated only: mod_dptools writes it to the calling leg as well
+    (FreeSWITCH, user_outgoing_channel), where it would make the caller an agent.
+    """
+    if leg.is_coach:
+        return None
+    if leg.cc_agent:
+        known = rules.agents.get(leg.cc_agent) or _by_user(leg.cc_agent, rules)
+        if known:
+            return known
+        if rules.adopt_unknown_cc_agents:
+            return Agent(leg.cc_agent, leg.cc_agent)
+        return None
+    user = leg.dialed_user if leg.outbound else leg.auth_user
+    return _by_user(user, rules) if user else None
+
+
+def _by_user(user: str, rules: Rules) -> Agent | None:
+    return next((agent for agent in rules.agents.values() if user in agent.users), None)
+
+
+def may_see(actor: Actor, queues: frozenset[str]) -> bool:
+    """Whether calls of these queues are shown to him."""
+    return VIEW in actor.permissions and (EVERY_QUEUE in actor.queues or bool(actor.queues & queues))
+
+
+def check_listen(actor: Actor, queues: frozenset[str]) -> None:
+    """Raises Forbidden unless he may listen to calls of these queues."""
+    missing = sorted({VIEW, MONITOR} - actor.permissions)
+    if missing:
+        raise Forbidden("permission_missing", f"The token lacks the permission {', '.join(missing)}.")
+    if not may_see(actor, queues):
+        raise Forbidden("queue_out_of_scope", "The token's queues do not include any of this call's queues.")
+
+
+def check_mode(actor: Actor, mode: Mode, queues: frozenset[str]) -> None:
+    """Raises Forbidden unless he may be in this mode on calls of these queues."""
+    check_listen(actor, queues)
+    role = {Mode.LISTEN: None, Mode.WHISPER: ROLE_WHISPER, Mode.BARGE: ROLE_BARGE}[mode]
+    if role and role not in actor.roles:
+        raise Forbidden("role_missing", f"The token lacks the role {role}.")
+
+
+def visible(actor: Actor, call: Call) -> bool:
+    """Whether this call is shown to him."""
+    return may_see(actor, call.queues)

@@ -1,0 +1,99 @@
+"""The core: one fact or one request in, the next state and the effects out.
+
+Rules that hold after every turn, whatever the order of facts and requests (tests/unit/test_invariants.py):
+
+1. The gate is EVERYONE only in an un-muted barge, on the call that the barge was asked for.
+2. The gate is CLOSED while it is not certain who would hear: bond not read yet, somebody on hold, leg lost.
+3. After a resync there is no session without a leg on the switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import requests, resync, topology
+from ccwhisper.coaching.model import Phase, State
+from ccwhisper.coaching.policy import Rules
+from ccwhisper.coaching.turn import Turn
+
+
+def _gate_told(turn: Turn, fact: ev.GateTold) -> None:
+    session = turn.sessions.get(fact.session)
+    if session:
+        turn.change(session, gate=fact.gate)
+
+
+def _dial_failed(turn: Turn, fact: ev.DialFailed) -> None:
+    session = turn.sessions.get(fact.session)
+    if session and session.phase in (Phase.DIALLING, Phase.RINGING, Phase.ENDING):
+        turn.gone(session, topology.DIAL_ENDINGS.get(fact.cause, "device_unreachable"))
+
+
+def _beep_failed(turn: Turn, fact: ev.BeepFailed) -> None:
+    session = turn.sessions.get(fact.session)
+    if session:
+        turn.effects.append(fx.BeepNotHeard(session, fact.why))
+        turn.audit("beep_failed", session, fact.why)
+
+
+def _command_failed(turn: Turn, fact: ev.CommandFailed) -> None:
+    session = turn.sessions.get(fact.session)
+    if session and session.phase is not Phase.ENDING:
+        turn.end(session, "take_over_failed" if fact.what == "take_over" else "switch_refused")
+
+
+_RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
+    {
+        ev.NodeLost: resync.node_lost,
+        ev.NodeSynced: resync.node_synced,
+        ev.Ringing: topology.answered,
+        ev.Answered: topology.answered,
+        ev.Parked: topology.parked,
+        ev.Bridged: topology.bridged,
+        ev.Unbridged: topology.unbridged,
+        ev.Held: topology.held,
+        ev.Unheld: topology.held,
+        ev.HungUp: topology.hung_up,
+        ev.EavesdropStarted: topology.eavesdrop_started,
+        ev.RateChanged: topology.rate_changed,
+        ev.Inspected: topology.inspected,
+        ev.GateTold: _gate_told,
+        ev.DialFailed: _dial_failed,
+        ev.BeepFailed: _beep_failed,
+        ev.CommandFailed: _command_failed,
+        ev.Tick: lambda turn, _: topology.tick(turn),
+        cmd.Start: requests.start,
+        cmd.SetMode: requests.set_mode,
+        cmd.SetTalk: requests.set_talk,
+        cmd.SetMuted: requests.set_muted,
+        cmd.Press: requests.press,
+        cmd.Release: requests.release,
+        cmd.TakeOver: requests.take_over,
+        cmd.Leave: requests.leave,
+    }
+)
+
+
+def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules) -> tuple[State, list[fx.Effect]]:
+    """One turn. `now` is seconds of a monotonic clock. Raises CoachingError for a request that cannot be granted,
+    and then nothing has changed."""
+    turn = Turn(state, now, rules)
+    _RULES[type(event)](turn, event)
+    return turn.finish()
+
+
+def next_timer(state: State) -> float | None:
+    """When the core wants a Tick next, or None."""
+    times = [
+        time
+        for each in state.sessions.values()
+        for time in (each.deadline, each.press_until, each.rearm_at, each.refresh_at)
+        if time is not None
+    ]
+    times += [node.lease_at for node in state.nodes.values() if node.up and node.lease_at is not None]
+    return min(times, default=None)

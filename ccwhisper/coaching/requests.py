@@ -1,0 +1,223 @@
+"""What follows from requests of people. Each either raises a `CoachingError` before it has changed anything, or is
+carried out whole."""
+
+from __future__ import annotations
+
+from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, Phase, Session
+from ccwhisper.coaching.modes import PATHS, Mode, Talk
+from ccwhisper.coaching.policy import check_mode, visible
+from ccwhisper.coaching.turn import Turn, codecs_for
+
+_PENDING = (Phase.DIALLING, Phase.RINGING, Phase.CONNECTED, Phase.ATTACHING)
+
+
+def start(turn: Turn, ask: cmd.Start) -> None:
+    """Ring the coach's device and, when it answers, listen."""
+    device = _device(ask)
+    call, leg = _find(turn, ask)
+    node = call.node if call else _node_of(turn)
+    queues = call.queues if call else _queues(turn, ask)
+    check_mode(ask.actor, ask.mode, queues)
+    if ask.mode is not Mode.LISTEN and call is None:
+        raise Conflict("not_listening", "This agent has no call; start with listen.")
+    if not turn.node_up(node):
+        raise Unavailable("node_unavailable", f"The switch {node} is not connected.")
+    if call and call.obstacle:
+        raise Conflict(call.obstacle, "The media of this call do not pass through the switch; it cannot be coached.")
+    agent = leg.agent if leg else str(ask.agent)
+    for each in turn.sessions.values():
+        if each.phase is Phase.ENDING:
+            continue
+        if each.coach.id == ask.actor.id and each.agent == agent:
+            raise Conflict("already_coaching", f"You are already coaching this agent (session {each.id}).")
+        if each.device == device:
+            raise Conflict("device_busy", f"The device {device} is already in a coaching session.")
+    coaches = [each for each in turn.sessions.values() if leg and each.target == leg.leg]
+    if len(coaches) >= turn.policy(call).max_coaches:
+        raise Conflict("too_many_coaches", "This call has as many coaches as its queue allows.")
+    codecs = codecs_for(leg.rate if leg else 8000, leg.codec if leg else "", ask.follow is Follow.AGENT)
+    known = turn.rules.agents.get(agent)
+    session = Session(
+        id=ask.session,
+        node=node,
+        coach=ask.actor,
+        device=device,
+        leg=ask.leg,
+        agent=agent,
+        agent_name=leg.name if leg else known.name if known else agent,
+        target=leg.leg if leg else None,
+        call=call.id if call else None,
+        peer=leg.peer if leg else None,
+        phase=Phase.DIALLING,
+        wanted=ask.mode,
+        talk=ask.talk,
+        follow=ask.follow,
+        rate=16000 if any(name.startswith("G722") for name in codecs) else 8000,
+        started_at=ask.at,
+        deadline=turn.now + turn.rules.ring_seconds + 2.0,
+    )
+    if call and leg and not leg.buffered:
+        turn.buffer(call, leg, session)  # while the phone rings: some time before anything attaches
+    turn.change(session)
+    turn.effects.append(
+        fx.Dial(node, session.id, session.leg, device, codecs, turn.rules.ring_seconds, agent, turn.record(session))
+    )
+    turn.audit("start", session, ask.mode.value, ask.origin)
+
+
+def _device(ask: cmd.Start) -> str:
+    if not ask.actor.devices:
+        raise NotFound("device_unknown", "The token names no device to ring.")
+    device = ask.device or ask.actor.devices[0]
+    if device not in ask.actor.devices:
+        raise Forbidden("device_not_yours", "This device is not among those that the token names.")
+    return device
+
+
+def _find(turn: Turn, ask: cmd.Start) -> tuple[Call | None, AgentLeg | None]:
+    if ask.call is None and ask.agent is None:
+        raise Invalid("target_missing", "Name a call or an agent.")
+    if ask.call is not None:
+        call = turn.calls.get(ask.call)
+        if call is None or not visible(ask.actor, call):
+            raise NotFound("call_not_found", "There is no such call.")
+        return call, _leg(call, ask.agent)
+    calls = [each for each in turn.calls.values() if each.leg_of(str(ask.agent)) and visible(ask.actor, each)]
+    if len(calls) > 1:
+        raise Conflict("target_ambiguous", "This agent is on several calls; name the call.")
+    if calls:
+        return calls[0], calls[0].leg_of(str(ask.agent))
+    if ask.agent not in turn.rules.agents:
+        raise NotFound("agent_not_found", "There is no such agent, or he has no call that you may see.")
+    if ask.follow is not Follow.AGENT:
+        raise Conflict("agent_has_no_call", "This agent has no call; follow the agent to wait for the next one.")
+    return None, None
+
+
+def _leg(call: Call, agent: str | None) -> AgentLeg:
+    if agent is None:
+        if len(call.agents) > 1:
+            names = ", ".join(leg.agent for leg in call.agents)
+            raise Conflict("target_must_be_named", f"Both parties are agents ({names}); name the one to coach.")
+        return call.agents[0]
+    leg = call.leg_of(agent)
+    if leg is None:
+        raise NotFound("agent_not_found", "This agent is not on this call.")
+    return leg
+
+
+def _node_of(turn: Turn) -> str:
+    names = [name for name, node in turn.nodes.items() if node.up]
+    if not names:
+        raise Unavailable("node_unavailable", "No switch is connected.")
+    return names[0]
+
+
+def _queues(turn: Turn, ask: cmd.Start) -> frozenset[str]:
+    return turn.rules.agents[str(ask.agent)].queues
+
+
+def find_session(turn: Turn, actor: Actor, identifier: str) -> Session:
+    """The session, if it is this coach's own."""
+    session = turn.sessions.get(identifier)
+    if session is None or session.coach.id != actor.id:
+        raise NotFound("session_not_found", "There is no such session, or it is not yours.")
+    if session.phase is Phase.ENDING:
+        raise Conflict("session_ended", "The session is ending.")
+    if not turn.node_up(session.node):
+        raise Unavailable("node_unavailable", f"The switch {session.node} is not connected.")
+    return session
+
+
+def _attached(session: Session) -> Session:
+    if session.phase is not Phase.ATTACHED:
+        raise Conflict("not_listening", "Listening is not established.")
+    return session
+
+
+def set_mode(turn: Turn, ask: cmd.SetMode) -> None:
+    """Switch the mode. Before listening is established the wish is kept, and granted as soon as it is."""
+    session = find_session(turn, ask.actor, ask.session)
+    call = turn.call_of(session)
+    check_mode(ask.actor, ask.mode, call.queues if call else _session_queues(turn, session))
+    session = turn.change(session, coach=ask.actor) if session.coach != ask.actor else session
+    if session.phase in _PENDING and session.call:
+        turn.change(session, wanted=ask.mode)
+        return
+    if ask.mode is not Mode.LISTEN:
+        _attached(session)
+        if call is None:
+            raise Conflict("not_listening", "The agent has no call.")
+    for mode in PATHS[session.mode, ask.mode]:
+        session = turn.enter(session, mode)
+    turn.change(session, wanted=ask.mode)
+
+
+def _session_queues(turn: Turn, session: Session) -> frozenset[str]:
+    agent = turn.rules.agents.get(session.agent)
+    return agent.queues if agent else frozenset()
+
+
+def set_talk(turn: Turn, ask: cmd.SetTalk) -> None:
+    """Push-to-talk or open microphone. Whoever changes to push-to-talk is released."""
+    session = turn.release(find_session(turn, ask.actor, ask.session))
+    session = turn.change(session, talk=ask.talk)
+    _remember(turn, session)
+    turn.audit("talk", session, ask.talk.value, ask.origin)
+
+
+def set_muted(turn: Turn, ask: cmd.SetMuted) -> None:
+    """Mute or unmute; never beeps."""
+    session = turn.change(find_session(turn, ask.actor, ask.session), muted=ask.muted)
+    _remember(turn, session)
+    turn.audit("mute" if ask.muted else "unmute", session, "", ask.origin)
+
+
+def _remember(turn: Turn, session: Session) -> None:
+    turn.effects.append(fx.Remember(session.node, session.leg, turn.record(session, turn.desired(session))))
+
+
+def press(turn: Turn, ask: cmd.Press) -> None:
+    """Push-to-talk is held, or still held."""
+    session = find_session(turn, ask.actor, ask.session)
+    if session.talk is not Talk.PUSH:
+        raise Conflict("not_push_to_talk", "The session is on open microphone.")
+    target = _attached(session).target
+    until = turn.now + turn.rules.press_ttl
+    if session.pressed:
+        turn.change(session, press_until=until)
+    elif target:
+        turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, turn.rules.deadman_seconds))
+        turn.change(session, pressed=True, press_until=until, rearm_at=turn.now + turn.rules.deadman_rearm)
+
+
+def release(turn: Turn, ask: cmd.Release) -> None:
+    """Push-to-talk is let go of. Saying so twice is no error."""
+    turn.release(find_session(turn, ask.actor, ask.session))
+
+
+def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
+    """The coach stays with the caller, the agent is released."""
+    session = _attached(find_session(turn, ask.actor, ask.session))
+    call = turn.call_of(session)
+    if call is None or session.peer is None or not turn.settled(session):
+        raise Conflict("call_not_settled", "The call is on hold, being transferred, or over.")
+    check_mode(ask.actor, Mode.BARGE, call.queues)
+    caller = session.peer
+    for each in turn.on_target(str(session.target)):
+        if each.id != session.id:
+            turn.end(each, "taken_over")
+    session = turn.release(session)
+    session = turn.change(session, phase=Phase.TAKING_OVER, mode=Mode.LISTEN, wanted=Mode.LISTEN,
+                          deadline=turn.now + 3.0)  # fmt: skip
+    turn.tell(session)
+    turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller))
+    turn.audit("take_over", session, "", ask.origin)
+
+
+def leave(turn: Turn, ask: cmd.Leave) -> None:
+    """The coach goes."""
+    turn.end(find_session(turn, ask.actor, ask.session), "coach_left")

@@ -1,0 +1,312 @@
+"""What follows from facts about legs. The order is always the same: the gate closes first (a leg whose bond is not
+known is not settled), then the two legs are read from the switch, then it is decided who goes on with whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.errors import Forbidden
+from ccwhisper.coaching.model import Call, Follow, LegId, Phase, Session
+from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.coaching.policy import check_listen, check_mode
+from ccwhisper.coaching.turn import Turn
+
+# FreeSWITCH's hang-up causes of a phone that did not answer, in our words.
+DIAL_ENDINGS = {
+    "USER_BUSY": "busy",
+    "CALL_REJECTED": "refused",
+    "NO_ANSWER": "no_answer",
+    "NO_USER_RESPONSE": "no_answer",
+    "ALLOTTED_TIMEOUT": "no_answer",
+    "ORIGINATOR_CANCEL": "cancelled",
+    "USER_NOT_REGISTERED": "device_not_registered",
+    "SUBSCRIBER_ABSENT": "device_not_registered",
+    "UNALLOCATED_NUMBER": "device_not_registered",
+    "NORMAL_TEMPORARY_FAILURE": "device_unreachable",
+    "INCOMPATIBLE_DESTINATION": "device_codecs",
+}
+
+
+def bridged(turn: Turn, fact: ev.Bridged) -> None:
+    """Two legs are joined: nobody is heard until both have been read."""
+    if _taken_over(turn, fact.a) or _taken_over(turn, fact.b):
+        return
+    for leg, other in ((fact.a, fact.b), (fact.b, fact.a)):
+        bond = turn.bonds.get(leg)
+        if bond and bond.peer != other:
+            turn.unbond(leg)
+    token = turn.bond(fact.a, fact.b, known=False)
+    for leg in (fact.a, fact.b):
+        for each in turn.on_target(leg):
+            turn.touch(each.id)
+    turn.effects.append(fx.Inspect(fact.node, token, fact.a, fact.b))
+
+
+def _taken_over(turn: Turn, leg: LegId) -> bool:
+    session = turn.by_leg(leg)
+    if session is None or session.phase is not Phase.TAKING_OVER:
+        return False
+    turn.gone(session, "took_over")
+    return True
+
+
+def inspected(turn: Turn, fact: ev.Inspected) -> None:
+    """The switch said who two bridged legs are."""
+    bond = turn.bonds.get(fact.a)
+    if bond is None or bond.token != fact.token:
+        return  # something newer has happened to them
+    first, second = fact.legs
+    if first is None or second is None:
+        turn.unbond(fact.a)
+        return
+    for leg in (first, second):
+        (turn.held.add if leg.held else turn.held.discard)(leg.id)
+    turn.bonds[fact.a] = replace(turn.bonds[fact.a], known=True)
+    turn.bonds[fact.b] = replace(turn.bonds[fact.b], known=True)
+    call = turn.make_call(fact.node, first, second)
+    if call:
+        join(turn, call)
+
+
+def join(turn: Turn, call: Call) -> None:
+    """A call is up: the sessions that belong on it take their places."""
+    for leg in call.agents:
+        for each in turn.on_target(leg.leg):
+            if each.phase is Phase.ENDING or each.phase is Phase.TAKING_OVER:
+                continue
+            if each.call == call.id:
+                turn.change(each, deadline=None if each.phase is Phase.ATTACHED else each.deadline)
+            elif each.follow is Follow.AGENT:
+                _go_along(turn, each, call)
+            else:
+                turn.end(each, "call_ended")
+    for each in list(turn.sessions.values()):
+        if each.target is not None or each.node != call.node or each.phase in (Phase.ENDING, Phase.TAKING_OVER):
+            continue
+        if (each.follow is Follow.AGENT and call.leg_of(each.agent)) or (
+            each.follow is Follow.CALL and each.peer is not None and any(leg.peer == each.peer for leg in call.agents)
+        ):
+            _go_along(turn, each, call)
+    for leg in call.agents:
+        turn.attach_next(leg.leg)
+
+
+def _go_along(turn: Turn, session: Session, call: Call) -> None:
+    if call.obstacle:
+        turn.end(session, call.obstacle)
+        return
+    try:
+        check_listen(session.coach, call.queues)
+    except Forbidden as refusal:
+        turn.end(session, refusal.code)
+        return
+    leg = call.leg_of(session.agent) if session.follow is Follow.AGENT else None
+    leg = leg or next((each for each in call.agents if each.peer == session.peer), None)
+    if leg is None:
+        return
+    session = turn.place(session, call, leg)
+    try:
+        check_mode(session.coach, max(session.mode, session.wanted, key=_loudness), call.queues)
+    except Forbidden:
+        session = turn.change(session, wanted=Mode.LISTEN)
+        turn.enter(session, Mode.LISTEN)
+
+
+def _loudness(mode: Mode) -> int:
+    return (Mode.LISTEN, Mode.WHISPER, Mode.BARGE).index(mode)
+
+
+def unbridged(turn: Turn, fact: ev.Unbridged) -> None:
+    """Two legs are no longer joined. Whoever was coached may come back, or be somewhere else in a moment."""
+    turn.unbond(fact.a)
+    if fact.b:
+        turn.unbond(fact.b)
+    for leg in (fact.a, fact.b):
+        for each in turn.on_target(leg) if leg else ():
+            _wait_for_the_call(turn, each)
+
+
+def _wait_for_the_call(turn: Turn, session: Session) -> None:
+    if session.follow is Follow.CALL and session.phase is not Phase.ENDING and session.call not in turn.calls:
+        turn.change(session, deadline=turn.now + turn.rules.seek_grace)
+
+
+def hung_up(turn: Turn, fact: ev.HungUp) -> None:
+    """A leg is gone: a coach's, an agent's, a caller's, or one that is nothing to us."""
+    turn.held.discard(fact.leg)
+    session = turn.by_leg(fact.leg)
+    if session:
+        if session.phase in (Phase.DIALLING, Phase.RINGING):
+            reason = DIAL_ENDINGS.get(fact.cause, "device_unreachable")
+        else:
+            reason = "coach_left"
+        turn.end(session, reason, hang_up=False)
+        if session.phase is Phase.ENDING:
+            turn.gone(session, reason)
+        if session.target:
+            turn.attach_next(session.target)
+    turn.unbond(fact.leg)
+    for each in list(turn.sessions.values()):
+        if each.phase in (Phase.ENDING, Phase.TAKING_OVER):
+            continue
+        if each.target == fact.leg:
+            _lost_target(turn, each)
+        elif each.peer == fact.leg and each.follow is Follow.CALL:
+            turn.end(each, "call_ended")
+
+
+def _lost_target(turn: Turn, session: Session) -> None:
+    """The agent's leg ended under the coach, whose own leg now parks."""
+    session = turn.release(session)
+    dialling = session.phase in (Phase.DIALLING, Phase.RINGING)
+    after = session.phase if dialling else Phase.WAITING
+    if session.follow is Follow.AGENT:
+        mode = Mode.LISTEN if session.mode is Mode.BARGE else session.mode
+        turn.change(session, target=None, call=None, peer=None, mode=Mode.LISTEN, wanted=mode, phase=after,
+                    deadline=session.deadline if dialling else None)  # fmt: skip
+    else:
+        deadline = session.deadline if dialling else turn.now + turn.rules.seek_grace
+        turn.change(session, target=None, mode=Mode.LISTEN, wanted=Mode.LISTEN, phase=after, deadline=deadline)
+
+
+def held(turn: Turn, fact: ev.Held | ev.Unheld) -> None:
+    """Hold of an agent's leg or of a coach's own phone closes the gate; it opens again as it was."""
+    on = isinstance(fact, ev.Held)
+    (turn.held.add if on else turn.held.discard)(fact.leg)
+    session = turn.by_leg(fact.leg)
+    if session:
+        turn.change(turn.release(session) if on else session, held=on)
+    for each in turn.on_target(fact.leg):
+        turn.touch(each.id)
+    bond = turn.bonds.get(fact.leg)
+    for identifier, call in list(turn.calls.items()):
+        if bond and any(fact.leg in (leg.leg, leg.peer) for leg in call.agents):
+            turn.calls[identifier] = replace(call, held=bool({fact.leg, bond.peer} & turn.held))
+    if not bond:
+        turn.held.discard(fact.leg)
+
+
+def answered(turn: Turn, fact: ev.Ringing | ev.Answered) -> None:
+    """A coach's phone rings or is picked up."""
+    session = turn.by_leg(fact.leg)
+    if session and session.phase is Phase.DIALLING and isinstance(fact, ev.Ringing):
+        turn.change(session, phase=Phase.RINGING)
+
+
+def parked(turn: Turn, fact: ev.Parked) -> None:
+    """A coach's leg is parked: it was just answered, or what it listened to is over."""
+    session = turn.by_leg(fact.leg)
+    if session is None:
+        if fact.ours:  # a coach's leg that no session is for: must not stay behind
+            turn.effects.append(fx.HangUp(fact.node, fact.leg))
+        return
+    if session.phase in (Phase.ENDING, Phase.TAKING_OVER):
+        return
+    session = turn.release(session)
+    if session.phase is Phase.ATTACHING and session.attempts >= 2:
+        turn.end(session, "attach_failed")
+        return
+    call = turn.call_of(session)
+    wanted = max(session.mode, session.wanted, key=_loudness)
+    if session.target and call is None and session.follow is Follow.CALL and session.call:
+        deadline: float | None = turn.now + turn.rules.seek_grace
+    else:
+        deadline = None
+    phase = Phase.CONNECTED if session.target and call else Phase.WAITING
+    session = turn.change(session, phase=phase, mode=Mode.LISTEN, wanted=wanted, asked=Gate.CLOSED, gate=Gate.CLOSED,
+                          deadline=deadline)  # fmt: skip
+    if session.target is None and session.follow is Follow.AGENT:
+        for each in list(turn.calls.values()):
+            if each.node == session.node and each.leg_of(session.agent):
+                join(turn, each)
+                return
+    if session.target is None and session.follow is Follow.CALL:
+        turn.change(session, deadline=turn.now + turn.rules.seek_grace)
+    if session.target:
+        turn.attach_next(session.target)
+
+
+def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
+    """An eavesdrop is alive on a leg: that of the coach whose turn it is."""
+    for each in turn.on_target(fact.leg):
+        if each.phase is Phase.ATTACHING:
+            session = turn.change(each, phase=Phase.ATTACHED, deadline=None, attempts=0)
+            turn.beep(session, "listen")
+            turn.audit("listen", session)
+            wanted = session.wanted
+            if wanted is not Mode.LISTEN and wanted is not session.mode and turn.settled(session):
+                turn.enter(session, wanted)
+            turn.attach_next(fact.leg)
+            return
+    # Not one that we asked for: the switch's own dead-man has attached a coach anew, with his gate closed.
+    for each in turn.on_target(fact.leg):
+        if each.pressed:
+            turn.release(each)
+
+
+def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
+    """A re-INVITE gave a leg another sample rate. An eavesdrop that was set up for the old one whispers garbage."""
+    session = turn.by_leg(fact.leg)
+    if session:
+        turn.change(session, rate=fact.rate)
+        return
+    for identifier, call in list(turn.calls.items()):
+        leg = call.on(fact.leg)
+        if leg is None or leg.rate == fact.rate:
+            continue
+        agents = tuple(replace(each, rate=fact.rate) if each is leg else each for each in call.agents)
+        turn.calls[identifier] = replace(call, agents=agents)
+        for each in turn.on_target(fact.leg):
+            if each.phase in (Phase.ATTACHED, Phase.ATTACHING):
+                each = turn.release(each)  # noqa: PLW2901 - the same session, one step on
+                turn.change(each, phase=Phase.CONNECTED, wanted=each.mode, mode=Mode.LISTEN)
+        turn.attach_next(fact.leg)
+
+
+def tick(turn: Turn) -> None:
+    """Deadlines that have passed."""
+    now = turn.now
+    for each in list(turn.sessions.values()):
+        session = turn.sessions.get(each.id)
+        if session is None:
+            continue
+        if session.press_until is not None and now >= session.press_until:
+            session = turn.release(session)
+        elif session.rearm_at is not None and now >= session.rearm_at and session.target:
+            arm = fx.ArmDeadman(session.node, session.leg, session.target, turn.rules.deadman_seconds)
+            session = turn.change(session, rearm_at=now + turn.rules.deadman_rearm)
+            turn.effects.append(arm)
+        if session.refresh_at is not None and now >= session.refresh_at:
+            session = _refresh(turn, session)
+        if session.deadline is not None and now >= session.deadline:
+            _overdue(turn, session)
+    for name, node in list(turn.nodes.items()):
+        if node.up and node.lease_at is not None and now >= node.lease_at:
+            turn.nodes[name] = replace(node, lease_at=now + turn.rules.lease_every)
+            turn.effects.append(fx.RenewLease(name))
+
+
+def _refresh(turn: Turn, session: Session) -> Session:
+    if session.asked is None or session.asked is Gate.CLOSED or session.talk is Talk.PUSH:
+        return turn.change(session, refresh_at=None)
+    turn.effects.append(fx.RefreshGate(session.node, session.leg, session.asked))
+    return turn.change(session, refresh_at=turn.now + turn.rules.refresh_seconds)
+
+
+def _overdue(turn: Turn, session: Session) -> None:
+    if session.phase is Phase.ENDING:
+        if turn.node_up(session.node):
+            turn.effects.append(fx.HangUp(session.node, session.leg))
+        turn.change(session, deadline=turn.now + 3.0)
+    elif session.phase is Phase.TAKING_OVER:
+        turn.end(session, "take_over_failed")
+    elif session.phase in (Phase.DIALLING, Phase.RINGING):
+        turn.end(session, "no_answer")
+    elif session.phase is Phase.ATTACHING:
+        turn.end(session, "attach_failed")
+    elif turn.call_of(session) is None:
+        turn.end(session, "call_ended")
+    else:
+        turn.change(session, deadline=None)

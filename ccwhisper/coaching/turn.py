@@ -1,0 +1,372 @@
+"""One turn of the core: a working copy of the state, and what every rule needs to change it.
+
+A turn ends in `finish`, which compares the gate that each touched session should have with what the switch was last
+told. So no rule sends a gate itself: a rule changes the inputs, and the gate follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.model import (
+    AgentLeg,
+    Bond,
+    Call,
+    CallId,
+    CoachRecord,
+    Leg,
+    LegId,
+    Node,
+    NodeName,
+    Phase,
+    Session,
+    SessionId,
+    State,
+    call_id,
+)
+from ccwhisper.coaching.modes import Gate, Mode, gate
+from ccwhisper.coaching.policy import QueuePolicy, Rules, agent_of
+
+NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
+WIDE: tuple[str, ...] = ("G722@8000h@20i", *NARROW)
+
+
+def codecs_for(rate: int, codec: str, follows_agent: bool) -> tuple[str, ...]:
+    """The codecs to offer a coach's phone. Its decoded rate must not be above the agent's, or the whisper is garbage;
+    a coach who follows the agent meets legs not known yet, and is kept at 8 kHz. The agent's own codec comes first,
+    which saves a conversion."""
+    names = WIDE if rate >= 16000 and not follows_agent else NARROW
+    return tuple(sorted(names, key=lambda name: not name.startswith(codec.upper() + "@")))
+
+
+class Turn:
+    """A working copy of `State`, the effects so far, and which sessions were touched."""
+
+    def __init__(self, state: State, now: float, rules: Rules) -> None:
+        self.before = state
+        self.now = now
+        self.rules = rules
+        self.nodes: dict[NodeName, Node] = dict(state.nodes)
+        self.bonds: dict[LegId, Bond] = dict(state.bonds)
+        self.held: set[LegId] = set(state.held)
+        self.calls: dict[CallId, Call] = dict(state.calls)
+        self.sessions: dict[SessionId, Session] = dict(state.sessions)
+        self.token = state.token
+        self.effects: list[fx.Effect] = []
+        self._touched: dict[SessionId, None] = {}
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    def touch(self, session: SessionId) -> None:
+        """The gate of this session is looked at when the turn ends."""
+        self._touched[session] = None
+
+    def change(self, session: Session, **changes: Any) -> Session:
+        """Replace fields of a session."""
+        changed = replace(session, **changes)
+        self.sessions[session.id] = changed
+        self.touch(session.id)
+        return changed
+
+    def on_target(self, leg: LegId) -> list[Session]:
+        """The sessions whose agent's leg this is."""
+        return [each for each in self.sessions.values() if each.target == leg]
+
+    def by_leg(self, leg: LegId) -> Session | None:
+        """The session whose coach's leg this is."""
+        return next((each for each in self.sessions.values() if each.leg == leg), None)
+
+    def call_of(self, session: Session) -> Call | None:
+        """The call that the session's mode was asked for, if it is up."""
+        return self.calls.get(session.call) if session.call else None
+
+    def settled(self, session: Session) -> bool:
+        """Whether it is certain who would hear the coach: attached, to a leg that is bridged with the party that the
+        mode was asked for, nobody on hold, and all of it read from the switch."""
+        call = self.call_of(session)
+        if call is None or session.phase is not Phase.ATTACHED or session.target is None or session.held:
+            return False
+        bond = self.bonds.get(session.target)
+        return (
+            bond is not None
+            and bond.known
+            and call.on(session.target) is not None
+            and bond.peer == session.peer
+            and session.target not in self.held
+            and self.node_up(session.node)
+        )
+
+    def desired(self, session: Session) -> Gate:
+        """The gate that this session should have now."""
+        if not self.settled(session):
+            return Gate.CLOSED
+        return gate(session.mode, session.talk, session.muted, session.pressed)
+
+    def end(self, session: Session, reason: str, hang_up: bool = True) -> None:
+        """End a session. Its leg is hung up, and remembered until the switch confirms that it is gone."""
+        if session.phase is Phase.ENDING:
+            return
+        self.leave_mode(session)
+        if hang_up:
+            changed = self.change(
+                session,
+                phase=Phase.ENDING,
+                reason=reason,
+                pressed=False,
+                press_until=None,
+                rearm_at=None,
+                refresh_at=None,
+                mode=Mode.LISTEN,
+                wanted=Mode.LISTEN,
+                deadline=self.now + 3.0,
+            )
+            self._disarm(session)
+            self.tell(changed)  # closed first, then hung up
+            self.effects.append(fx.HangUp(session.node, session.leg))
+        else:
+            self.gone(session, reason)
+
+    def gone(self, session: Session, reason: str) -> None:
+        """The session's leg is no more, or no longer a coach's."""
+        last = self.sessions.pop(session.id, session)
+        self._touched.pop(session.id, None)
+        self._disarm(session)
+        over = replace(last, gate=Gate.CLOSED, asked=Gate.CLOSED, pressed=False, phase=Phase.ENDING)
+        self.effects.append(fx.SessionEnded(over, last.reason or reason))
+        self.audit("end", last, last.reason or reason)
+
+    def release(self, session: Session) -> Session:
+        """Push-to-talk is let go of."""
+        if not session.pressed:
+            return session
+        self._disarm(session)
+        return self.change(session, pressed=False, press_until=None, rearm_at=None)
+
+    def _disarm(self, session: Session) -> None:
+        if session.pressed:
+            self.effects.append(fx.DisarmDeadman(session.node, session.leg))
+
+    def attach_next(self, target: LegId) -> None:
+        """Let the next coach attach to this leg. One at a time, for the switch's event does not say whose eavesdrop
+        has come alive."""
+        waiting = self.on_target(target)
+        if any(each.phase is Phase.ATTACHING for each in waiting):
+            return
+        for each in waiting:
+            call = self.call_of(each)
+            leg = call.on(target) if call else None
+            if each.phase is not Phase.CONNECTED or leg is None:
+                continue
+            if leg.rate < each.rate:
+                self.end(each, "codec_mismatch")
+                continue
+            changed = self.change(
+                each, phase=Phase.ATTACHING, attempts=each.attempts + 1, deadline=self.now + self.rules.attach_timeout
+            )
+            changed = self.change(changed, asked=Gate.CLOSED, gate=Gate.CLOSED)  # an eavesdrop starts closed
+            self.effects.append(fx.Attach(each.node, each.id, each.leg, target, self.record(changed)))
+            return
+
+    def place(self, session: Session, call: Call, leg: AgentLeg) -> Session:
+        """Put a session on a call that it was not on before: nothing of a barge comes along."""
+        mode = Mode.LISTEN if session.mode is Mode.BARGE else session.mode
+        wanted = Mode.LISTEN if session.wanted is Mode.BARGE else session.wanted
+        session = self.release(session)
+        if not leg.buffered:
+            self.buffer(call, leg, session)
+        attached = session.phase is Phase.ATTACHED and session.target == leg.leg
+        changed = self.change(
+            session,
+            call=call.id,
+            peer=leg.peer,
+            target=leg.leg,
+            agent=leg.agent,
+            agent_name=leg.name,
+            mode=mode if attached else Mode.LISTEN,
+            wanted=wanted if attached else max(mode, wanted, key=lambda each: each is Mode.WHISPER),
+            deadline=None,
+            attempts=0,
+        )
+        if changed.phase is Phase.WAITING:
+            changed = self.change(changed, phase=Phase.CONNECTED)
+        if attached:
+            if changed.mode is Mode.WHISPER:
+                self.beep(changed, "whisper")  # a new call: the agent is told again
+            self.effects.append(fx.Remember(changed.node, changed.leg, self.record(changed)))
+        return changed
+
+    def enter(self, session: Session, mode: Mode) -> Session:
+        """Be in another mode, with the beep that belongs to it."""
+        if mode is session.mode:
+            return session
+        if mode is Mode.LISTEN:
+            self.leave_mode(session)
+        session = self.change(session, mode=mode, wanted=mode)
+        self.tell(session)  # each mode on the way is told, so that the caller's side shuts before the agent's opens
+        session = self.sessions[session.id]
+        if mode is not Mode.LISTEN:
+            self.beep(session, mode.value)
+        self.audit("mode", session, mode.value)
+        return session
+
+    def leave_mode(self, session: Session) -> None:
+        """The end of a whisper or barge may be audible to the agent too."""
+        if session.mode is not Mode.LISTEN and self.settled(session):
+            self.beep(session, "end")
+
+    def beep(self, session: Session, occasion: str) -> None:
+        """Let the agent hear a tone, if the queue's policy wants it on this occasion."""
+        call = self.call_of(session)
+        policy = self.policy(call)
+        if call and session.target and occasion in policy.beep_on:
+            self.effects.append(fx.Beep(session.node, session.id, session.target, policy.tone))
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    def policy(self, call: Call | None) -> QueuePolicy:
+        """The policy of the call's queue."""
+        return self.rules.queue(call.queue if call else None)
+
+    def node_up(self, name: NodeName) -> bool:
+        """Whether the node is connected and read."""
+        node = self.nodes.get(name)
+        return node is not None and node.up
+
+    def bond(self, a: LegId, b: LegId, known: bool) -> int:
+        """Note that two legs are bridged; returns the token of this fact."""
+        self.token += 1
+        self.bonds[a] = Bond(b, self.token, known)
+        self.bonds[b] = Bond(a, self.token, known)
+        return self.token
+
+    def unbond(self, leg: LegId) -> LegId | None:
+        """Forget whom a leg is bridged with, and the call that this made. Returns the former other party."""
+        bond = self.bonds.pop(leg, None)
+        if bond is None:
+            return None
+        other = self.bonds.get(bond.peer)
+        if other is not None and other.peer == leg:
+            del self.bonds[bond.peer]
+        call = self.calls.pop(call_id(leg, bond.peer), None)
+        if call:
+            self.effects.append(fx.CallEnded(call))
+        for each in (*self.on_target(leg), *self.on_target(bond.peer)):
+            self.release(each)
+            self.touch(each.id)
+        return bond.peer
+
+    def make_call(self, node: NodeName, a: Leg, b: Leg) -> Call | None:
+        """The call that two bridged legs are, or None when neither is an agent's."""
+        agents = []
+        queues: set[str] = set()
+        for leg, other in ((a, b), (b, a)):
+            agent = agent_of(leg, self.rules)
+            if agent:
+                agents.append(AgentLeg(leg.id, other.id, agent.id, agent.name, leg.rate, leg.codec, leg.buffered))
+                queues |= agent.queues
+        if not agents:
+            return None
+        mine, other = (a, b) if agents[0].leg == a.id else (b, a)
+        queue = mine.cc_queue or other.cc_queue
+        if queue:
+            queues = {queue}
+        direction = "internal" if len(agents) > 1 else "inbound" if mine.outbound else "outbound"
+        number = other.caller_number if direction != "outbound" else (mine.destination or other.destination)
+        identifier = call_id(a.id, b.id)
+        before = self.calls.get(identifier)
+        call = Call(
+            id=identifier,
+            node=node,
+            agents=tuple(agents),
+            direction=direction,
+            queue=queue,
+            queues=frozenset(queues),
+            number=number,
+            name=other.caller_name if direction != "outbound" else "",
+            started_at=before.started_at if before else max(a.created_at, b.created_at),
+            held=bool({a.id, b.id} & self.held),
+            obstacle=None if a.media_in_switch and b.media_in_switch else "media_not_in_switch",
+        )
+        self.calls[identifier] = call
+        return call
+
+    def buffer(self, call: Call, leg: AgentLeg, session: Session) -> None:
+        """Give the agent's leg its jitter buffer, once: without it every attach and every beep costs the caller about
+        40 ms of the agent's voice."""
+        self.effects.append(fx.EnableJitterBuffer(call.node, leg.leg, session.id))
+        agents = tuple(replace(each, buffered=True) if each.leg == leg.leg else each for each in call.agents)
+        self.calls[call.id] = replace(self.calls.get(call.id, call), agents=agents)
+
+    def record(self, session: Session, gate_told: Gate | None = None) -> CoachRecord:
+        """What the coach's leg is to carry."""
+        return CoachRecord(
+            session=session.id,
+            coach=session.coach.id,
+            name=session.coach.name,
+            device=session.device,
+            agent=session.agent,
+            target=session.target,
+            call=session.call,
+            peer=session.peer,
+            mode=session.mode,
+            wanted=session.wanted,
+            talk=session.talk,
+            muted=session.muted,
+            follow=session.follow,
+            gate=gate_told if gate_told is not None else (session.asked or Gate.CLOSED),
+            started_at=session.started_at,
+            permissions=session.coach.permissions,
+            roles=session.coach.roles,
+            queues=session.coach.queues,
+        )
+
+    def audit(self, action: str, session: Session, detail: str = "", origin: str = "") -> None:
+        """A row of the trail."""
+        self.effects.append(fx.Audit(action, session.coach.id, session.id, session.agent, session.call, detail, origin))
+
+    # --- the end of the turn -----------------------------------------------------------------------------------------
+
+    def tell(self, session: Session) -> None:
+        """Tell the switch this session's gate, unless it has been told already. Rules call it where the gate must
+        move before the effects that they add next; otherwise the end of the turn does."""
+        want = self.desired(session)
+        if want is session.asked:
+            return
+        refresh = self.now + self.rules.refresh_seconds if want is not Gate.CLOSED else None
+        self.sessions[session.id] = replace(session, asked=want, refresh_at=refresh)
+        if session.phase in (Phase.ATTACHED, Phase.TAKING_OVER, Phase.ENDING) and self.node_up(session.node):
+            record = self.record(session, want)
+            self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, record))
+
+    def finish(self) -> tuple[State, list[fx.Effect]]:
+        """Tell the switch every gate that changed, tell people everything that did."""
+        gates_first: list[fx.Effect] = []
+        pending, self.effects = self.effects, gates_first
+        for identifier in self._touched:
+            session = self.sessions.get(identifier)
+            if session:
+                self.tell(session)
+        self.effects = [*gates_first, *pending]
+        for name, node in self.nodes.items():
+            old = self.before.nodes.get(name)
+            if old is None or (old.up, old.reason) != (node.up, node.reason):
+                self.effects.append(fx.NodeChanged(node))
+        for identifier, call in self.calls.items():
+            if self.before.calls.get(identifier) != call:
+                self.effects.append(fx.CallChanged(call))
+        for identifier in self._touched:
+            session = self.sessions.get(identifier)
+            if session and self.before.sessions.get(identifier) != session:
+                self.effects.append(fx.SessionChanged(session))
+        state = State(
+            nodes=MappingProxyType(self.nodes),
+            bonds=MappingProxyType(self.bonds),
+            held=frozenset(self.held),
+            calls=MappingProxyType(self.calls),
+            sessions=MappingProxyType(self.sessions),
+            token=self.token,
+        )
+        return state, self.effects
