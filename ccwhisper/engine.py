@@ -136,9 +136,11 @@ class Engine:
         answer: AsyncResult[State] = AsyncResult()
         self._queue.put((request, answer))
         try:
-            return answer.get(timeout=timeout)
+            state = answer.get(timeout=timeout)
         except gevent.Timeout:
             raise Unavailable("engine_busy", "The service did not get to this request in time.") from None
+        assert state is not None  # noqa: S101 - only ever set to a state
+        return state
 
     def wait_for(self, condition: Callable[[State], bool], timeout: float) -> bool:
         """Wait until a condition on the state holds; False when it did not within `timeout` seconds."""
@@ -176,6 +178,7 @@ class Engine:
             logger.exception("a turn failed", extra={"event": type(event).__name__})
             if answer is not None:
                 answer.set_exception(error)
+            gevent.sleep(0.05)  # a due Tick that fails would come again at once
             return
         self.state = state
         at = self._wall()
