@@ -1,0 +1,328 @@
+"""The engine's switch port: effects become commands, events become facts, for one or more nodes.
+
+One worker greenlet a node carries effects out in order. It never blocks the engine; what the engine must know of the
+outcome comes back as a fact. Effects that were meant for a connection that is gone are thrown away: after a reconnect
+the state is read again, and an old effect would act on it unseen.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import singledispatchmethod
+
+import gevent
+import orjson
+from gevent.queue import Queue
+
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.model import CoachRecord, Leg, SessionId
+from ccwhisper.coaching.modes import Gate
+from ccwhisper.switch import commands as cmd
+from ccwhisper.switch import records
+from ccwhisper.switch.commands import Command
+from ccwhisper.switch.errors import CommandRefused, SwitchError, UnsafeArgument
+from ccwhisper.switch.frames import Event
+from ccwhisper.switch.link import Link
+from ccwhisper.switch.translate import EVENTS, facts, leg_of
+
+logger = logging.getLogger(__name__)
+
+SESSION_EVENT = "ccwhisper::session"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """Where a node's Event Socket is."""
+
+    name: str
+    host: str
+    port: int
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchSettings:
+    """`installation` is a random id, kept over restarts. Times in whole seconds, the buffer in milliseconds."""
+
+    installation: str
+    lease_seconds: int = 15
+    jitter_buffer_ms: int = 40
+    caller_name: str = "Coaching"
+
+
+class Nodes:
+    """All nodes of this service (see the module)."""
+
+    def __init__(self, addresses: Iterable[NodeAddress], settings: SwitchSettings) -> None:
+        self._nodes = {address.name: SwitchNode(address, settings) for address in addresses}
+
+    def perform(self, effect: fx.SwitchEffect) -> None:
+        """Queue one effect for its node."""
+        self._nodes[effect.node].perform(effect)
+
+    def start(self, post: Callable[[ev.Fact], None]) -> None:
+        """Connect to every node."""
+        for node in self._nodes.values():
+            node.start(post)
+
+    def stop(self) -> None:
+        """Disconnect from every node."""
+        for node in self._nodes.values():
+            node.stop()
+
+
+class SwitchNode:
+    """One node."""
+
+    def __init__(self, address: NodeAddress, settings: SwitchSettings) -> None:
+        self.name = address.name
+        self._settings = settings
+        self._post: Callable[[ev.Fact], None] = lambda _fact: None
+        self._queue: Queue[tuple[int, fx.SwitchEffect]] = Queue()
+        self._generation = 0
+        self._jobs: dict[str, SessionId] = {}
+        self._deadmen: dict[str, int] = {}
+        self._worker: gevent.Greenlet[[], None] | None = None
+        self.link = Link(
+            address.name,
+            address.host,
+            address.port,
+            address.password,
+            EVENTS,
+            (),
+            self._on_event,
+            self._on_up,
+            self._on_down,
+        )
+
+    def start(self, post: Callable[[ev.Fact], None]) -> None:
+        """Connect, and post facts from now on."""
+        self._post = post
+        self._worker = gevent.spawn(self._work)
+        self.link.start()
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self.link.stop()
+        if self._worker is not None:
+            self._worker.kill(timeout=1)
+
+    def perform(self, effect: fx.SwitchEffect) -> None:
+        """Queue one effect."""
+        self._queue.put((self._generation, effect))
+
+    # --- from the switch ---------------------------------------------------------------------------------------------
+
+    def _on_up(self) -> None:
+        self._generation += 1
+        self._jobs.clear()
+        self._deadmen.clear()
+        self._post(ev.NodeSynced(self.name, tuple(read_legs(self.link, self._settings.installation))))
+
+    def _on_down(self, reason: str) -> None:
+        self._generation += 1
+        self._post(ev.NodeLost(self.name, reason))
+
+    def _on_event(self, event: Event) -> None:
+        if event.name == "BACKGROUND_JOB":
+            session = self._jobs.pop(event.headers.get("Job-UUID", ""), None)
+            body = (event.body or "").strip()
+            if session and body.startswith("-ERR"):
+                self._post(ev.DialFailed(session, body.removeprefix("-ERR").strip()))
+            return
+        for fact in facts(self.name, event, self._settings.installation):
+            self._post(fact)
+
+    # --- to the switch -----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            generation, effect = self._queue.get()
+            if generation != self._generation:
+                continue
+            try:
+                self._do(effect)
+            except (SwitchError, UnsafeArgument) as error:
+                self._failed(effect, error)
+            except Exception:
+                logger.exception("an effect failed", extra={"effect": type(effect).__name__, "node": self.name})
+
+    def _failed(self, effect: fx.SwitchEffect, error: Exception) -> None:
+        logger.warning("%s on %s: %s", type(effect).__name__, self.name, error)
+        if not isinstance(error, CommandRefused | UnsafeArgument):
+            return  # the connection is gone or hangs; what is true is read again when it is back
+        why = str(error)
+        match effect:
+            case fx.Beep():
+                self._post(ev.BeepFailed(effect.session, why))
+            case fx.Dial():
+                self._post(ev.DialFailed(effect.session, why))
+            case fx.Attach():
+                self._post(ev.CommandFailed(effect.session, "attach", why))
+            case fx.TellGate() if effect.gate is not Gate.CLOSED:
+                self._post(ev.CommandFailed(effect.session, "gate", why))
+            case fx.ConnectCaller():
+                self._post(ev.CommandFailed(effect.session, "take_over", why))
+            case fx.HangUp():
+                # "No such channel": the leg was gone before its hang-up was heard of.
+                self._post(ev.HungUp(self.name, effect.leg, ""))
+            case fx.ArmDeadman():
+                # A key that the switch will not watch over must not be held.
+                self._post(ev.EavesdropStarted(self.name, effect.target))
+
+    @singledispatchmethod
+    def _do(self, effect: object) -> None:
+        raise TypeError(type(effect).__name__)
+
+    @_do.register
+    def _inspect(self, effect: fx.Inspect) -> None:
+        a, b = self.link.pipeline([cmd.uuid_dump(effect.a), cmd.uuid_dump(effect.b)])
+        installation = self._settings.installation
+        legs = (_dumped(a, installation, effect.b), _dumped(b, installation, effect.a))
+        self._post(ev.Inspected(self.name, effect.token, effect.a, effect.b, legs))
+
+    @_do.register
+    def _dial(self, effect: fx.Dial) -> None:
+        user, _, domain = effect.device.partition("@")
+        variables = {
+            "origination_uuid": effect.leg,
+            "origination_caller_id_name": self._settings.caller_name,
+            "origination_caller_id_number": effect.caller_number,
+            "absolute_codec_string": "^^:" + ":".join(effect.codecs),
+            "originate_timeout": str(effect.ring_seconds),
+            "ignore_early_media": "true",
+            # Keys of the coach's phone must not reach eavesdrop's own handler, nor the agent.
+            "eavesdrop_enable_dtmf": "false",
+            records.ROLE: records.COACH,
+            records.LEASE: self._settings.installation,
+            records.SESSION: records.dump(effect.record),
+            records.GATE: Gate.CLOSED.value,
+        }
+        job = str(uuid.uuid4())
+        self._jobs[job] = effect.session
+        try:
+            self.link.bgapi(cmd.originate(variables, cmd.user(user, domain)), job)
+        except (SwitchError, UnsafeArgument):
+            self._jobs.pop(job, None)
+            raise
+
+    @_do.register
+    def _enable_jitter_buffer(self, effect: fx.EnableJitterBuffer) -> None:
+        self.link.api(cmd.jitterbuffer(effect.leg, self._settings.jitter_buffer_ms))
+
+    @_do.register
+    def _attach(self, effect: fx.Attach) -> None:
+        self._all([_write(effect.leg, effect.record), cmd.attach(effect.leg, effect.target)])
+
+    @_do.register
+    def _tell_gate(self, effect: fx.TellGate) -> None:
+        write = _write(effect.leg, effect.record)
+        move = cmd.eavesdrop_gate(effect.leg, str(effect.gate.digit))
+        news = _news(effect.leg, effect.record)
+        self._all([move, write, news] if effect.gate is Gate.CLOSED else [write, move, news])
+        self._post(ev.GateTold(effect.session, effect.gate))
+
+    @_do.register
+    def _refresh_gate(self, effect: fx.RefreshGate) -> None:
+        self.link.command(cmd.eavesdrop_gate(effect.leg, str(effect.gate.digit)))
+
+    @_do.register
+    def _remember(self, effect: fx.Remember) -> None:
+        self.link.api(_write(effect.leg, effect.record))
+
+    @_do.register
+    def _beep(self, effect: fx.Beep) -> None:
+        self.link.api(cmd.displace_start(effect.leg, cmd.tone(effect.tone.level, effect.tone.parts), mux=True))
+
+    @_do.register
+    def _arm(self, effect: fx.ArmDeadman) -> None:
+        added = self.link.api(cmd.deadman(effect.seconds, effect.leg, effect.target))
+        old, self._deadmen[effect.leg] = self._deadmen.get(effect.leg), _task(added)
+        if old is not None:
+            self.link.api(cmd.sched_del(old))
+
+    @_do.register
+    def _disarm(self, effect: fx.DisarmDeadman) -> None:
+        task = self._deadmen.pop(effect.leg, None)
+        if task is not None:
+            self.link.api(cmd.sched_del(task))
+
+    @_do.register
+    def _connect_caller(self, effect: fx.ConnectCaller) -> None:
+        self._all([cmd.uuid_setvar_multi(effect.leg, records.CLEARED), cmd.uuid_bridge(effect.leg, effect.caller)])
+
+    @_do.register
+    def _hang_up(self, effect: fx.HangUp) -> None:
+        self.link.api(cmd.uuid_kill(effect.leg))
+
+    @_do.register
+    def _renew_lease(self, _effect: fx.RenewLease) -> None:
+        """Add the new one, then delete those that are older. Several services of one installation share the lease: the
+        newest always stands, for nobody deletes one that is newer than his own."""
+        installation = self._settings.installation
+        group = f"ccw-{installation}"
+        mine = _task(self.link.api(cmd.lease(self._settings.lease_seconds, group, records.LEASE, installation)))
+        listed = orjson.loads(self.link.api(cmd.show_tasks()))
+        for row in listed.get("rows", ()):
+            number = str(row.get("task_id", ""))
+            if row.get("task_group") == group and number.isdigit() and int(number) < mine:
+                self.link.api(cmd.sched_del(int(number)))
+
+    def _all(self, commands: list[Command]) -> None:
+        """Send all in one go, in order; raise the first refusal."""
+        for result in self.link.pipeline(commands):
+            if isinstance(result, SwitchError):
+                raise result
+
+
+def read_legs(link: Link, installation: str) -> Iterable[Leg]:
+    """Every leg on a node, each from its own dump."""
+    rows = orjson.loads(link.api(cmd.show_channels())).get("rows", ())
+    peers: dict[str, str] = {}
+    for row in orjson.loads(link.api(cmd.show_calls())).get("rows", ()):
+        a, b = row.get("uuid"), row.get("b_uuid")
+        if a and b:
+            peers[a], peers[b] = b, a
+    names = [row["uuid"] for row in rows]
+    for start in range(0, len(names), 50):
+        part = names[start : start + 50]
+        for name, dump in zip(part, link.pipeline([cmd.uuid_dump(each) for each in part]), strict=True):
+            leg = _dumped(dump, installation, peers.get(name))
+            if leg:
+                yield leg
+
+
+def _dumped(reply: str | SwitchError, installation: str, peer: str | None) -> Leg | None:
+    if isinstance(reply, CommandRefused):
+        return None
+    if isinstance(reply, SwitchError):
+        raise reply
+    plain: Mapping[str, object] = orjson.loads(reply)
+    return leg_of({name: value for name, value in plain.items() if isinstance(value, str)}, installation, peer)
+
+
+def _write(leg: str, record: CoachRecord) -> Command:
+    return cmd.uuid_setvar_multi(leg, records.variables(record))
+
+
+def _news(leg: str, record: CoachRecord) -> Command:
+    # Without Unique-ID: an event that carries one is queued to that leg and reaches no listener.
+    return cmd.custom_event(
+        SESSION_EVENT,
+        {
+            "CCW-Leg": leg,
+            "CCW-Session": record.session,
+            "CCW-Mode": record.mode.value,
+            "CCW-Gate": record.gate.value,
+            "CCW-Target": record.target or "",
+        },
+    )
+
+
+def _task(reply: str) -> int:
+    """The id in `+OK Added: 12`."""
+    return int(reply.rsplit(":", 1)[1])

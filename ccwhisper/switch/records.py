@@ -1,0 +1,69 @@
+"""What a coach's leg carries in its `ccw_*` channel variables.
+
+    ccw_role     "coach": this leg is one of ours, whatever else it carries
+    ccw_lease    the installation's random id; the switch's scheduled `hupall` looks for it
+    ccw_session  the CoachRecord as JSON in base64url (plain text would lose its backslashes in `uuid_dump … json`)
+    ccw_gate     the gate's word, for people who look with `uuid_dump`
+
+Headers of an INVITE become `variable_sip_*` only, so a caller cannot write these.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import orjson
+
+from ccwhisper.coaching.model import CoachRecord, Follow
+from ccwhisper.coaching.modes import Gate, Mode, Talk
+
+ROLE, LEASE, SESSION, GATE = "ccw_role", "ccw_lease", "ccw_session", "ccw_gate"
+COACH = "coach"
+
+_ENUMS: Mapping[str, type[Gate] | type[Mode] | type[Talk] | type[Follow]] = {
+    "mode": Mode,
+    "wanted": Mode,
+    "talk": Talk,
+    "follow": Follow,
+    "gate": Gate,
+}
+_SETS = ("permissions", "roles", "queues")
+
+
+def dump(record: CoachRecord) -> str:
+    """The record as one word of URL-safe characters."""
+    plain: dict[str, Any] = asdict(record)
+    for name in _ENUMS:
+        plain[name] = plain[name].value
+    for name in _SETS:
+        plain[name] = sorted(plain[name])
+    return base64.urlsafe_b64encode(orjson.dumps(plain)).decode().rstrip("=")
+
+
+def load(text: str) -> CoachRecord | None:
+    """The record that `dump` wrote, or None when the text is no such thing (an older release, or somebody's toy)."""
+    try:
+        plain = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        known = {each.name for each in fields(CoachRecord)}
+        if not isinstance(plain, dict) or set(plain) != known:
+            return None
+        for name, enum in _ENUMS.items():
+            plain[name] = enum(plain[name])
+        for name in _SETS:
+            plain[name] = frozenset(map(str, plain[name]))
+        return CoachRecord(**plain)
+    except (ValueError, TypeError, binascii.Error):
+        return None
+
+
+def variables(record: CoachRecord) -> dict[str, str | None]:
+    """The variables to write when a session changes."""
+    return {SESSION: dump(record), GATE: record.gate.value}
+
+
+CLEARED: Mapping[str, str | None] = dict.fromkeys((LEASE, ROLE, SESSION, GATE))
+"""A coach's leg that becomes a party to the call carries nothing of ours: the lease would hang up the customer."""

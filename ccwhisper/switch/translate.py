@@ -1,0 +1,132 @@
+"""From what the switch says to facts.
+
+Events are hints that something happened to a leg; who a leg is, is read from its own JSON dump (`leg_of`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.model import Leg
+from ccwhisper.switch import records
+from ccwhisper.switch.frames import Event
+
+EVENTS: Final = (
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PARK",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_UNBRIDGE",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
+    "CHANNEL_HANGUP",
+    "MEDIA_BUG_START",
+    "CODEC",
+    "BACKGROUND_JOB",
+)
+"""All that is subscribed to: of some 78 events that a call raises, about a dozen."""
+
+_LONGEST_TEXT = 256  # a display name may be 4 KB long; nobody reads that
+
+
+def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
+    """The facts in one event. BACKGROUND_JOB is not among them: only whoever started the job knows what it was."""
+    headers = event.headers
+    leg = headers.get("Unique-ID")
+    if not leg:
+        return
+    match event.name:
+        case "CHANNEL_BRIDGE":
+            a, b = headers.get("Bridge-A-Unique-ID", leg), headers.get("Bridge-B-Unique-ID")
+            if b:
+                yield ev.Bridged(node, a, b)
+        case "CHANNEL_UNBRIDGE":
+            other = headers.get("Bridge-B-Unique-ID") or headers.get("Other-Leg-Unique-ID")
+            yield ev.Unbridged(node, headers.get("Bridge-A-Unique-ID", leg), other)
+        case "CHANNEL_HOLD":
+            yield ev.Held(node, leg)
+        case "CHANNEL_UNHOLD":
+            yield ev.Unheld(node, leg)
+        case "CHANNEL_HANGUP":
+            yield ev.HungUp(node, leg, headers.get("Hangup-Cause", ""))
+        case "CHANNEL_PARK":
+            yield ev.Parked(node, leg, ours=_ours(headers, installation))
+        case "CHANNEL_PROGRESS":
+            yield ev.Ringing(node, leg)
+        case "MEDIA_BUG_START":
+            if headers.get("Media-Bug-Function") == "eavesdrop":
+                yield ev.EavesdropStarted(node, leg)
+        case "CODEC":
+            # switch_core_codec.c adds its own header in small letters to the one that every channel event has.
+            rate = _number(headers.get("channel-read-codec-rate"))
+            if rate:
+                yield ev.RateChanged(node, leg, rate)
+
+
+def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) -> Leg:
+    """A leg, from the object that `uuid_dump <leg> json` gives. `peer` is whom the switch's list of calls shows it
+    bridged with: the leg's own `signal_bond` outlives the bridge."""
+    get = dump.get
+    ours = _ours(dump, installation)
+    return Leg(
+        id=get("Unique-ID", ""),
+        outbound=get("Call-Direction") == "outbound",
+        answered=get("Answer-State") == "answered",
+        held=get("Channel-Call-State") == "HELD",
+        peer=peer,
+        created_at=_number(get("Caller-Channel-Created-Time")) / 1e6,
+        caller_name=_text(get("Caller-Caller-ID-Name")),
+        caller_number=_text(get("Caller-Caller-ID-Number")),
+        destination=_text(get("Caller-Destination-Number")),
+        auth_user=_auth_user(dump),
+        dialed_user=_at(get("variable_dialed_user"), get("variable_dialed_domain")),
+        cc_agent=get("variable_cc_agent") if get("variable_cc_side") == "agent" else None,
+        cc_queue=get("variable_cc_queue") if get("variable_cc_side") == "agent" else None,
+        codec=get("Channel-Read-Codec-Name", ""),
+        rate=_number(get("Channel-Read-Codec-Rate")) or 8000,
+        buffered=_buffered(dump),
+        media_in_switch=not any(_true(get(f"variable_{name}")) for name in ("bypass_media", "proxy_media")),
+        application=get("variable_current_application", ""),
+        application_data=get("variable_current_application_data", ""),
+        coach=records.load(get(f"variable_{records.SESSION}", "")) if ours else None,
+        is_coach=ours,
+    )
+
+
+def _ours(headers: Mapping[str, str], installation: str) -> bool:
+    return (
+        headers.get(f"variable_{records.ROLE}") == records.COACH
+        and headers.get(f"variable_{records.LEASE}") == installation
+    )
+
+
+def _auth_user(dump: Mapping[str, str]) -> str | None:
+    # sip_auth_username is what the Authorization header says; only sip_authorized says that the digest was right.
+    if not _true(dump.get("variable_sip_authorized")):
+        return None
+    return _at(dump.get("variable_sip_auth_username"), dump.get("variable_sip_auth_realm"))
+
+
+def _buffered(dump: Mapping[str, str]) -> bool:
+    # Without rtp_jitter_buffer_during_bridge the switch pauses the buffer for as long as the leg is bridged.
+    return bool(_number(dump.get("variable_jitterbuffer_msec"))) and _true(
+        dump.get("variable_rtp_jitter_buffer_during_bridge")
+    )
+
+
+def _at(user: str | None, domain: str | None) -> str | None:
+    return f"{user}@{domain}" if user and domain else None
+
+
+def _true(value: str | None) -> bool:
+    return value is not None and value.lower() in {"true", "yes", "on", "1", "t", "enabled"}
+
+
+def _number(value: str | None) -> int:
+    digits = (value or "").split(":")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
+
+
+def _text(value: str | None) -> str:
+    return (value or "")[:_LONGEST_TEXT]
