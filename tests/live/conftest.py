@@ -1,0 +1,46 @@
+"""A real switch for the live suite: one private node for the whole run.
+
+Without a switch the suite is skipped, and says so where it cannot be overlooked; with CCW_REQUIRE_LIVE=1 it fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccwhisper.proof.node import PrivateNode, find_freeswitch
+
+_HOW = "set FREESWITCH_BIN, or see docs/freeswitch.md for how to get one"
+_missing: list[str] = []  # node ids of the tests that wanted a switch and had none
+
+
+@pytest.fixture(scope="session")
+def freeswitch() -> Path:
+    """The switch's binary; skips, or fails when live tests are required."""
+    binary = find_freeswitch()
+    if binary is None:
+        if os.environ.get("CCW_REQUIRE_LIVE") == "1":
+            pytest.fail(f"live tests are required and no freeswitch was found: {_HOW}", pytrace=False)
+        pytest.skip(f"no freeswitch found: {_HOW}")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def node(freeswitch: Path) -> Iterator[PrivateNode]:
+    """The node that live tests share."""
+    with PrivateNode(binary=freeswitch) as private:
+        yield private
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple) and "no freeswitch found" in report.longrepr[2]:
+        _missing.append(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _missing:
+        terminalreporter.section("NO FREESWITCH: NOTHING WAS PROVED ON A REAL SWITCH", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{len(_missing)} live tests did not run: {_HOW}.")
