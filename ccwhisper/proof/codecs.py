@@ -1,0 +1,110 @@
+"""The codecs of the synthetic phones: G.711 (ITU-T G.711) and L16 (RFC 3551, section 4.5.11), vectorised by tables.
+
+Samples are int16. Frames are 20 ms. Encoding picks the nearest value that decoding can produce, so that a frame which a
+switch decodes and encodes again comes back unchanged, but for the two zeros of µ-law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.int16]
+
+FRAME_MS = 20
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One way to put int16 samples into RTP payloads.
+
+    `name` is what SDP says, `rate` is in Hz (sampling rate and RTP clock are the same for all of these), `payload_type`
+    is the number that we offer; a peer's offer may use another one for a codec without a static number.
+    """
+
+    name: str
+    rate: int
+    payload_type: int
+    encode: Callable[[Pcm], bytes]
+    decode: Callable[[bytes], Pcm]
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples in one frame of 20 ms."""
+        return self.rate * FRAME_MS // 1000
+
+    def canonical(self, payload: bytes) -> bytes:
+        """The payload with equal sounds spelt equally: 0x7F and 0xFF are both zero in µ-law."""
+        return payload.replace(b"\x7f", b"\xff") if self.name == "PCMU" else payload
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.rate}"
+
+
+def _ulaw_values() -> Pcm:
+    code = ~np.arange(256) & 0xFF
+    magnitude = ((((code & 0x0F) << 3) + 0x84) << ((code >> 4) & 7)) - 0x84
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+
+
+def _alaw_values() -> Pcm:
+    code = np.arange(256) ^ 0x55
+    exponent = (code >> 4) & 7
+    step = (code & 0x0F) << 4
+    magnitude = np.where(exponent == 0, step + 8, (step + 0x108) << np.maximum(exponent - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+
+
+def _g711(name: str, payload_type: int, values: Pcm, zero: int | None) -> Codec:
+    levels, codes = np.unique(values, return_index=True)
+    if zero is not None:
+        codes[levels == 0] = zero
+    middles = (levels[:-1].astype(np.float64) + levels[1:]) / 2
+    every = np.arange(65536, dtype=np.uint16).view(np.int16)
+    table = codes[np.searchsorted(middles, every)].astype(np.uint8)
+
+    def encode(pcm: Pcm) -> bytes:
+        return table[np.ascontiguousarray(pcm, dtype=np.int16).view(np.uint16)].tobytes()
+
+    def decode(payload: bytes) -> Pcm:
+        decoded: Pcm = values[np.frombuffer(payload, dtype=np.uint8)]
+        return decoded
+
+    return Codec(name, 8000, payload_type, encode, decode)
+
+
+def _l16(rate: int, payload_type: int) -> Codec:
+    def encode(pcm: Pcm) -> bytes:
+        return pcm.astype(">i2").tobytes()
+
+    def decode(payload: bytes) -> Pcm:
+        return np.frombuffer(payload[: len(payload) // 2 * 2], dtype=">i2").astype(np.int16)
+
+    return Codec("L16", rate, payload_type, encode, decode)
+
+
+PCMU = _g711("PCMU", 0, _ulaw_values(), zero=0xFF)
+PCMA = _g711("PCMA", 8, _alaw_values(), zero=None)
+L16_16000 = _l16(16000, 96)
+L16_8000 = _l16(8000, 97)
+
+_BY_NAME = {"PCMU": PCMU, "PCMA": PCMA, "L16": L16_16000, "L16/16000": L16_16000, "L16/8000": L16_8000}
+
+
+def codec_named(name: str) -> Codec:
+    """The codec called `name`: PCMU, PCMA, L16 or L16/16000, L16/8000. Raises ValueError for any other name."""
+    try:
+        return _BY_NAME[name.upper().removesuffix("/8000") if not name.upper().startswith("L16") else name.upper()]
+    except KeyError:
+        raise ValueError(f"no codec called {name!r}; there are {', '.join(sorted(_BY_NAME))}") from None
+
+
+def codec_of_rtpmap(name: str, rate: int) -> Codec | None:
+    """The codec that an SDP rtpmap means, or None when the phones do not speak it."""
+    for codec in (PCMU, PCMA, L16_16000, L16_8000):
+        if codec.name == name.upper() and codec.rate == rate:
+            return codec
+    return None
