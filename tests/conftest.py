@@ -1,0 +1,24 @@
+"""Every test module says of what kind it is, and lives where its kind lives: `scripts/test live` must mean it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CATEGORIES = ("unit", "protocol", "e2e", "browser", "live")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A module without the mark of its folder fails the collection."""
+    here = Path(__file__).parent
+    wrong = set()
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        marks = {mark.name for mark in item.iter_markers() if mark.name in CATEGORIES}
+        if folder not in CATEGORIES or marks != {folder}:
+            wrong.add(
+                f"{item.path.relative_to(here.parent)}: needs pytestmark = pytest.mark.{folder}, has {marks or 'none'}"
+            )
+    if wrong:
+        raise pytest.UsageError("test modules without their category:\n  " + "\n  ".join(sorted(wrong)))

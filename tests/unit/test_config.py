@@ -1,0 +1,147 @@
+"""The configuration file: what it becomes, and what is said about its mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccwhisper.coaching.policy import Rules
+from ccwhisper.config import Config, ConfigError, load
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+SECRETS = {"CCWHISPER_JWT_SECRET": "s" * 32, "CCW_ESL_PASSWORD": "not-the-known-one"}
+NODE = '[[node]]\nname = "fs1"\npassword_env = "CCW_ESL_PASSWORD"\n'
+
+
+def loaded(folder: Path, text: str, environ: dict[str, str] | None = None) -> Config:
+    path = folder / "ccwhisper.toml"
+    path.write_text(text)
+    return load(path, SECRETS if environ is None else environ)
+
+
+def mistakes(folder: Path, text: str, environ: dict[str, str] | None = None) -> set[tuple[str, str]]:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text, environ)
+    assert all(str(folder) in line for line in str(caught.value).splitlines())
+    return {(problem.code, problem.key) for problem in caught.value.problems}
+
+
+def test_the_example_is_usable() -> None:
+    config = load(ROOT / "ccwhisper.example.toml", SECRETS)
+    rules = config.rules()
+    assert set(rules.agents) == {"1001", "1002"}
+    assert rules.agents["1001"].users == {"1001@ccwhisper.local"}
+    assert rules.queue("support@default").max_coaches == 3
+    assert rules.queue("support@default").tone == rules.default.tone
+    assert config.nodes[0].port == 8021
+    assert config.state_directory == ROOT / "var"
+
+
+def test_a_minimal_file_has_the_defaults_of_the_core(tmp_path: Path) -> None:
+    config = loaded(tmp_path, NODE)
+    assert config.rules() == Rules()
+    assert (config.service.host, config.service.port) == ("127.0.0.1", 8810)
+    assert config.auth.accepted == ("HS256",)
+
+
+def test_a_queue_takes_what_it_does_not_say_from_the_default_queue(tmp_path: Path) -> None:
+    text = NODE + (
+        "[queue.default]\nmax_coaches = 2\n"
+        'beep = {on = ["listen", "end"], level = -20, parts = [[100, 50, [440, 480]]]}\n'
+        '[queue."a@b"]\nmax_coaches = 9\n[queue."c@d"]\nbeep = {on = []}\n'
+    )
+    rules = loaded(tmp_path, text).rules()
+    assert rules.queue("a@b").max_coaches == 9
+    assert rules.queue("a@b").beep_on == {"listen", "end"}
+    assert rules.queue("a@b").tone.parts == ((100, 50, (440, 480)),)
+    assert rules.queue("c@d").max_coaches == 2
+    assert rules.queue("c@d").beep_on == frozenset()
+    assert rules.queue("no such") == rules.queue(None) == rules.default
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "key"),
+    [
+        ("nonsense", "not_toml", ""),
+        ("", "key_missing", "node"),
+        (NODE + "[service]\nlisten = '8810'\n", "value_invalid", "service.listen"),
+        (NODE + "[service]\nlisten = 'example.org:1'\n", "value_invalid", "service.listen"),
+        (NODE + "[service]\nport = 1\n", "key_unknown", "service.port"),
+        (NODE + "[auth]\nsecret = 'in the file'\n", "key_unknown", "auth.secret"),
+        (NODE + "[auth]\nalgorithms = ['none']\n", "value_invalid", "auth.algorithms[0]"),
+        (NODE + "[auth]\nalgorithms = ['RS256']\n", "algorithm_mismatch", "auth.algorithms"),
+        (
+            NODE + "[auth]\njwks_url = 'https://id/keys'\nalgorithms = ['HS256']\n",
+            "algorithm_mismatch",
+            "auth.algorithms",
+        ),
+        (NODE + "[auth]\njwks_url = 'http://id.example/keys'\n", "value_invalid", "auth.jwks_url"),
+        (NODE + "[auth]\njwks_url = 'https://id/keys'\nsecret_env = 'A'\n", "auth_ambiguous", "auth"),
+        (NODE + "[auth]\nsecret_env = 'ELSEWHERE'\n", "secret_missing", "auth.secret_env"),
+        (NODE + NODE, "node_twice", "node[1].name"),
+        ("[[node]]\nname = 'fs1'\n", "key_missing", "node[0].password_env"),
+        (NODE + "[coaching]\nlease_seconds = 8\n", "lease_too_short", "coaching.lease_seconds"),
+        (
+            NODE + "[coaching]\ndeadman_seconds = 2\ndeadman_rearm = 1.5\n",
+            "deadman_too_short",
+            "coaching.deadman_seconds",
+        ),
+        (NODE + "[coaching]\npress_ttl = '1'\n", "value_invalid", "coaching.press_ttl"),
+        (NODE + "[coaching]\npress_ttl = nan\n", "value_invalid", "coaching.press_ttl"),
+        (NODE + "[queue.'a@b']\nbeep = {parts = [[5, 0, [1400]]]}\n", "value_invalid", 'queue."a@b".beep.parts[0][0]'),
+        (NODE + "[agent.1]\nname = 'A'\nusers = ['1']\n", "value_invalid", "agent.1.users[0]"),
+        (
+            NODE + "[agent.1]\nname = 'A'\nusers = ['1@d']\n[agent.2]\nname = 'B'\nusers = ['1@D']\n",
+            "user_twice",
+            "agent.2.users[0]",
+        ),
+    ],
+)
+def test_a_mistake_has_a_code_and_a_place(tmp_path: Path, text: str, code: str, key: str) -> None:
+    assert (code, key) in mistakes(tmp_path, text)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, NODE + "[service]\nport = 1\n[coaching]\nring_seconds = 1\n")
+    assert found == {("key_unknown", "service.port"), ("value_invalid", "coaching.ring_seconds")}
+
+
+def test_secrets_come_from_the_environment_and_have_no_default(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, NODE, {}) == {
+        ("secret_missing", "auth.secret_env"),
+        ("secret_missing", "node[0].password_env"),
+    }
+    weak = {"CCWHISPER_JWT_SECRET": "short", "CCW_ESL_PASSWORD": "ClueCon"}
+    assert mistakes(tmp_path, NODE, weak) == {
+        ("secret_too_short", "auth.secret_env"),
+        ("secret_well_known", "node[0].password_env"),
+    }
+
+
+def test_secrets_are_not_printed(tmp_path: Path) -> None:
+    config = loaded(tmp_path, NODE)
+    assert config.jwt_secret is not None
+    assert config.jwt_secret.get_secret_value() == SECRETS["CCWHISPER_JWT_SECRET"]
+    assert config.passwords["fs1"].get_secret_value() == SECRETS["CCW_ESL_PASSWORD"]
+    assert not any(secret in repr(config) for secret in SECRETS.values())
+
+
+def test_a_value_in_the_wrong_place_is_not_repeated_in_the_message(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, NODE + "[auth]\nsecret = 'hunter2'\nsecret_env = 'hunter2'\n")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_jwks_url_needs_no_secret(tmp_path: Path) -> None:
+    config = loaded(tmp_path, NODE + "[auth]\njwks_url = 'https://id.example/keys'\n", {"CCW_ESL_PASSWORD": "x" * 12})
+    assert config.jwt_secret is None
+    assert config.auth.accepted == ("RS256", "ES256", "EdDSA")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "missing.toml", SECRETS)
+    assert caught.value.problems[0].code == "file_unreadable"
