@@ -38,7 +38,8 @@ def channel(**more: str) -> dict[str, str]:
         pytest.param({"variable_sip_h_X-Note": EVIL}, id="X-header value"),
         pytest.param({f"variable_sip_h_X-{EVIL_NAME}": "v"}, id="X-header name"),
         pytest.param(
-            {"variable_sip_h_X-Fold": f"a\r\n Unique-ID: victim\r\n Event-Name: {FORGED}\r\n b: c"}, id="folded X-header"
+            {"variable_sip_h_X-Fold": f"a\r\n Unique-ID: victim\r\n Event-Name: {FORGED}\r\n b: c"},
+            id="folded X-header",
         ),
         pytest.param(
             {"Caller-Caller-ID-Name": f"Bob\u0085Unique-ID: victim\u0085Event-Name: {FORGED}\u0085x: y"}, id="U+0085"
@@ -371,3 +372,31 @@ def test_fin_inside_a_body_does_not_spin_the_process(subject):
 def test_the_base_class_is_the_one_these_tests_are_about(ours):
     assert isinstance(ours.client, greenswitch.InboundESL)
     assert issubclass(ConnectionLost, SwitchError)
+
+
+def test_the_reload_trick(subject):
+    peer = subject.connect()
+    trick = "api uuid_setvar leg name unload-mod_event_socket"  # the switch would unload its Event Socket
+    result = outcome(subject.client.send, trick)
+    assert isinstance(result, UnsafeArgument) is subject.ours
+    if not subject.ours:
+        assert peer.next_command() == trick
+
+
+def test_after_a_loss_there_is_a_new_connection(subject):
+    """Ours by Link, see test_link; greenswitch's object cannot even be connected a second time by hand."""
+    peer = subject.connect()
+    peer.close()
+    if subject.ours:
+        assert subject.client.closed.wait(5)
+        with pytest.raises(SwitchError, match="connects once"):
+            subject.client.connect()
+        return
+    subject.client._receive_events_greenlet.join(5)
+    again = gevent.spawn(subject.client.connect)
+    second = subject.switch.next_peer()
+    again.join(SHORT)
+    second.send(subject.event(channel()))
+    with pytest.raises(gevent.queue.Empty):
+        subject.next_event(SHORT)
+    again.kill()
