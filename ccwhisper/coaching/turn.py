@@ -187,7 +187,7 @@ class Turn:
             agent_name=leg.name,
             mode=mode if attached else Mode.LISTEN,
             wanted=wanted if attached else max(mode, wanted, key=lambda each: each is Mode.WHISPER),
-            deadline=None,
+            deadline=None if session.phase in (Phase.ATTACHED, Phase.CONNECTED, Phase.WAITING) else session.deadline,
             attempts=0,
         )
         if changed.phase is Phase.WAITING:
