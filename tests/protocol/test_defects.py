@@ -393,6 +393,8 @@ def test_after_a_loss_there_is_a_new_connection(subject):
             subject.client.connect()
         return
     subject.client._receive_events_greenlet.join(5)
+    subject.client.sock_file.close()  # connect() would leak them
+    subject.client.sock.close()
     again = gevent.spawn(subject.client.connect)
     second = subject.switch.next_peer()
     again.join(SHORT)
