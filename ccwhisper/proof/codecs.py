@@ -7,7 +7,7 @@ switch decodes and encodes again comes back unchanged, but for the two zeros of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ class Codec:
     name: str
     rate: int
     payload_type: int
-    encode: Callable[[Pcm], bytes]
-    decode: Callable[[bytes], Pcm]
+    encode: Callable[[Pcm], bytes] = field(repr=False)
+    decode: Callable[[bytes], Pcm] = field(repr=False)
 
     @property
     def frame_samples(self) -> int:

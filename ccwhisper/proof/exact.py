@@ -107,8 +107,7 @@ def _by_sample(sent: Sequence[TxFrame], received: Sequence[RxFrame], codec: Code
     # Cut what was received where the sender's frames begin.
     heard = np.rint(theirs.samples * 32768).astype(np.int16)
     mine = [codec.decode(f.payload).tobytes() for f in sent]
-    begin = -shift % size if shift < 0 else shift % size
-    pieces = [heard[at : at + size].tobytes() for at in range(begin, len(heard) - size + 1, size)]
+    pieces = [heard[at : at + size].tobytes() for at in range(shift % size, len(heard) - size + 1, size)]
     report = _by_frame(mine, pieces, offset=shift % size)
     return report if report.matched else None
 

@@ -22,7 +22,7 @@ class Description:
     """What one side says about its audio: where to send it, what it can decode, and which way it wants it to flow.
 
     `codecs` holds (payload type, codec) in order of preference; `event_type` is the payload type of
-    telephone-event (RFC 4733) or None; `key` is the 30-byte SDES master key and salt, `crypto_tag` its tag, both only for RTP/SAVP.
+    telephone-event (RFC 4733) or None. In RTP/SAVP `key` is the SDES master key and salt, `crypto_tag` its tag.
     """
 
     host: str
