@@ -27,6 +27,7 @@ ALICE = c.user("1001", "pbx.example.org")
         (c.uuid_dump(COACH), f"uuid_dump {COACH} json"),
         (c.show_channels(), "show channels as json"),
         (c.show_tasks(), "show tasks as json"),
+        (c.show_calls(), "show bridged_calls as json"),
         (c.eavesdrop_gate(COACH, "2"), f"sendevent NOTIFY\nunique-id: {COACH}\neavesdrop-command: 2"),
         (c.attach(COACH, AGENT), f"uuid_transfer {COACH} 'eavesdrop:{AGENT},park' inline"),
         (
