@@ -140,7 +140,7 @@ def show_calls() -> Command:
 
 
 def show_tasks() -> Command:
-    """Scheduled tasks as JSON (``task_id``, ``task_group``), to find leases left behind. Lags as ``show channels`` does."""
+    """Scheduled tasks as JSON (``task_id``, ``task_group``), to find leases left behind. Lags too."""
     return Command("show tasks as json", "show tasks")
 
 
