@@ -1,0 +1,164 @@
+"""What the API offers. Each handler loads, calls the core and dumps; everything else is in its declaration."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+from uuid import uuid4
+
+from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
+from ccwhisper.coaching.model import Follow
+from ccwhisper.coaching.policy import VIEW
+from ccwhisper.engine import Engine
+from ccwhisper.web.operations import Context, Table
+from ccwhisper.web.schemas import (
+    AgentList,
+    CallList,
+    CallsQuery,
+    CallView,
+    EventList,
+    EventsQuery,
+    Health,
+    Me,
+    ModeChange,
+    MutedChange,
+    NodeCounts,
+    Pressed,
+    SessionList,
+    SessionQuery,
+    SessionStart,
+    SessionView,
+    TalkChange,
+)
+from ccwhisper.web.views import is_listening, is_settled, me_view
+
+TABLE: Final = Table()
+_OWN: Final = (NotFound, Conflict)
+_CONDITIONS: Final = {"listening": is_listening, "gate": is_settled, "ended": lambda _session: False}
+
+
+@TABLE.operation("GET", "/health", Health, public=True)
+def health(engine: Engine) -> Health:
+    """Whether the service runs, and how many switches are connected."""
+    up = sum(node.up for node in engine.state.nodes.values())
+    down = len(engine.state.nodes) - up
+    return Health(status="degraded" if down else "ok", nodes=NodeCounts(up=up, down=down))
+
+
+@TABLE.operation("GET", "/me", Me)
+def me(it: Context) -> Me:
+    """Who the token says one is."""
+    return me_view(it.who)
+
+
+@TABLE.operation("GET", "/calls", CallList, query=CallsQuery, scope=VIEW)
+def list_calls(it: Context) -> CallList:
+    """The calls of one's queues."""
+    return CallList(calls=it.desk.calls(it.ask.agent, it.ask.queue))
+
+
+@TABLE.operation("GET", "/calls/{call}", CallView, scope=VIEW, refusals=(NotFound,))
+def get_call(it: Context, call: str) -> CallView:
+    """One call."""
+    return it.desk.call(call)
+
+
+@TABLE.operation("GET", "/agents", AgentList, scope=VIEW)
+def list_agents(it: Context) -> AgentList:
+    """The agents of one's queues."""
+    return AgentList(agents=it.desk.agents())
+
+
+@TABLE.operation("GET", "/sessions", SessionList)
+def list_sessions(it: Context) -> SessionList:
+    """One's own sessions, and who else coaches the calls that one may see."""
+    return SessionList(sessions=it.desk.sessions(), coaches=it.desk.coaches())
+
+
+@TABLE.operation(
+    "POST", "/sessions", SessionView, body=SessionStart, status=201, location="/sessions/{id}",
+    refusals=(Forbidden, NotFound, Conflict),
+)  # fmt: skip
+def start_session(it: Context) -> SessionView:
+    """Ring one's device, listen, and enter the wanted mode."""
+    session = str(uuid4())
+    it.engine.ask(
+        cmd.Start(
+            actor=it.actor,
+            session=session,
+            leg=str(uuid4()),
+            at=time.time(),
+            call=it.ask.call,
+            agent=it.ask.agent,
+            mode=it.ask.mode,
+            talk=it.ask.talk,
+            follow=Follow(it.ask.follow),
+            device=it.ask.device,
+            origin=it.origin,
+        )
+    )
+    return it.desk.session(session)
+
+
+@TABLE.operation("GET", "/sessions/{session}", SessionView, query=SessionQuery, refusals=(NotFound,))
+def get_session(it: Context, session: str) -> SessionView:
+    """One of one's own sessions, also for a while after its end; waits for something if asked to."""
+    if it.ask.wait is None:
+        return it.desk.session(session)
+    return it.desk.wait(session, _CONDITIONS[it.ask.wait], it.ask.timeout)
+
+
+@TABLE.operation("PUT", "/sessions/{session}/mode", SessionView, body=ModeChange, refusals=(Forbidden, *_OWN))
+def set_mode(it: Context, session: str) -> SessionView:
+    """Listen, whisper or barge in. From barge to whisper leads through listen, which is done here."""
+    it.engine.ask(cmd.SetMode(it.actor, session, it.ask.mode, it.origin))
+    return it.desk.session(session)
+
+
+@TABLE.operation("PUT", "/sessions/{session}/talk", SessionView, body=TalkChange, refusals=_OWN)
+def set_talk(it: Context, session: str) -> SessionView:
+    """Push-to-talk or open microphone."""
+    it.engine.ask(cmd.SetTalk(it.actor, session, it.ask.talk, it.origin))
+    return it.desk.session(session)
+
+
+@TABLE.operation("PUT", "/sessions/{session}/muted", SessionView, body=MutedChange, refusals=_OWN)
+def set_muted(it: Context, session: str) -> SessionView:
+    """Mute or unmute oneself."""
+    it.engine.ask(cmd.SetMuted(it.actor, session, it.ask.muted, it.origin))
+    return it.desk.session(session)
+
+
+@TABLE.operation("POST", "/sessions/{session}/press", Pressed, refusals=_OWN)
+def press(it: Context, session: str) -> Pressed:
+    """Push-to-talk is held. To be said again while it is."""
+    it.engine.ask(cmd.Press(it.actor, session, it.origin))
+    return Pressed(session=it.desk.session(session), again_within=it.engine.rules.press_ttl)
+
+
+@TABLE.operation("POST", "/sessions/{session}/release", SessionView, refusals=_OWN)
+def release(it: Context, session: str) -> SessionView:
+    """Push-to-talk is let go of."""
+    it.engine.ask(cmd.Release(it.actor, session, it.origin))
+    return it.desk.session(session)
+
+
+@TABLE.operation("POST", "/sessions/{session}/take-over", SessionView, refusals=(Forbidden, *_OWN))
+def take_over(it: Context, session: str) -> SessionView:
+    """Stay with the caller, release the agent. The session ends with the reason took_over."""
+    it.engine.ask(cmd.TakeOver(it.actor, session, it.origin))
+    return it.desk.session(session)
+
+
+@TABLE.operation("DELETE", "/sessions/{session}", SessionView, refusals=_OWN)
+def leave(it: Context, session: str) -> SessionView:
+    """Leave. Nobody on the call notices."""
+    it.engine.ask(cmd.Leave(it.actor, session, it.origin))
+    return it.desk.session(session)
+
+
+@TABLE.operation("GET", "/events", EventList, query=EventsQuery)
+def events(it: Context) -> EventList:
+    """What happens on the calls that one may see, as it happens."""
+    return it.desk.events(it.ask.after, it.ask.timeout)

@@ -1,0 +1,70 @@
+"""The Flask app, and the server that runs it."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from flask import Flask, Response, request
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIServer
+
+from ccwhisper.coaching.errors import Invalid
+from ccwhisper.engine import Engine
+from ccwhisper.web import errors
+from ccwhisper.web.api import TABLE
+from ccwhisper.web.auth import Auth
+from ccwhisper.web.journal import Journal
+from ccwhisper.web.openapi import document
+from ccwhisper.web.operations import PREFIX, blueprint
+
+MAX_BODY: Final = 16 * 1024
+MAX_CONNECTIONS: Final = 2000
+
+# An API has no business in a frame, a script or a cache. There is no CORS header on purpose: a page of another origin
+# is to go through its own server.
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def create_app(engine: Engine, auth: Auth, journal: Journal | None = None) -> Flask:
+    """The app over a running engine. A journal that is given is started and stopped by who made it."""
+    app = Flask("ccwhisper.web", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    if journal is None:
+        journal = Journal(engine)
+        journal.start()
+    errors.install(app)
+    app.register_blueprint(blueprint(TABLE, engine, journal, auth))
+    described = json.dumps(document(TABLE), separators=(",", ":"))
+
+    @app.get(f"{PREFIX}/openapi.json", provide_automatic_options=False)
+    def openapi() -> Response:
+        return Response(described, mimetype="application/json")
+
+    @app.before_request
+    def refuse_odd_text() -> None:
+        # A lone surrogate or a control character is in no id or name of ours; it would only wait to break a log.
+        if any(not char.isprintable() for char in request.path):
+            raise Invalid("request_malformed", "The address holds characters that no address has.")
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return app
+
+
+def make_server(app: Flask, host: str, port: int) -> WSGIServer:
+    """A server that is bound but not serving yet; `serve_forever` or `start` makes it."""
+    server = WSGIServer((host, port), app, spawn=Pool(MAX_CONNECTIONS), log=None)
+    server.init_socket()
+    return server

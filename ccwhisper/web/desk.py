@@ -1,0 +1,185 @@
+"""What one principal may see of the engine's state and of its notices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.errors import NotFound
+from ccwhisper.coaching.model import Actor, Agent, Session, SessionId, State
+from ccwhisper.coaching.policy import EVERY_QUEUE, VIEW, may_see, visible
+from ccwhisper.engine import Engine, Entry
+from ccwhisper.web.journal import Ended, Journal
+from ccwhisper.web.schemas import (
+    AgentView,
+    BeepFailedEvent,
+    BeepFailure,
+    CallChangedEvent,
+    CallEndedEvent,
+    CallView,
+    CoachChangedEvent,
+    CoachLeftEvent,
+    CoachView,
+    EventList,
+    EventView,
+    NodeChangedEvent,
+    NodeView,
+    SessionChangedEvent,
+    SessionEndedEvent,
+    SessionView,
+    Snapshot,
+)
+from ccwhisper.web.views import call_view, coach_view, session_view
+
+_PAGE = 500
+
+
+class Desk:
+    """One principal's view."""
+
+    def __init__(self, engine: Engine, journal: Journal, actor: Actor) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._actor = actor
+
+    # --- now ---------------------------------------------------------------------------------------------------------
+
+    def calls(self, agent: str | None = None, queue: str | None = None) -> list[CallView]:
+        """Calls, oldest first."""
+        found = (call for call in self._engine.state.calls.values() if visible(self._actor, call))
+        return [
+            call_view(call)
+            for call in sorted(found, key=lambda call: (call.started_at, call.id))
+            if (agent is None or call.leg_of(agent)) and (queue is None or queue in call.queues)
+        ]
+
+    def call(self, identifier: str) -> CallView:
+        """One call."""
+        call = self._engine.state.calls.get(identifier)
+        if call is None or not visible(self._actor, call):
+            raise NotFound("call_not_found", "There is no such call.")
+        return call_view(call)
+
+    def agents(self) -> list[AgentView]:
+        """The agents of one's queues, and those whom a visible call shows."""
+        known = dict(self._engine.rules.agents)
+        on_calls: dict[str, list[str]] = {}
+        for call in self._engine.state.calls.values():
+            if visible(self._actor, call):
+                for leg in call.agents:
+                    on_calls.setdefault(leg.agent, []).append(call.id)
+                    known.setdefault(leg.agent, Agent(leg.agent, leg.name))
+        return [
+            AgentView(
+                id=agent.id, name=agent.name, queues=self._queues(agent), calls=sorted(on_calls.get(agent.id, []))
+            )
+            for agent in sorted(known.values(), key=lambda agent: agent.id)
+            if agent.id in on_calls or may_see(self._actor, agent.queues)
+        ]
+
+    def _queues(self, agent: Agent) -> list[str]:
+        mine = self._actor.queues
+        return sorted(queue for queue in agent.queues if EVERY_QUEUE in mine or queue in mine)
+
+    def sessions(self) -> list[SessionView]:
+        """One's own that are not over."""
+        return [session_view(each) for each in self._engine.state.sessions.values() if self._is_mine(each)]
+
+    def coaches(self) -> list[CoachView]:
+        """Other people's, where the token may see the call."""
+        return [coach_view(each) for each in self._engine.state.sessions.values() if self._may_see(each)]
+
+    def session(self, identifier: SessionId) -> SessionView:
+        """One of one's own, also a while after its end."""
+        session, ended = self._find(self._engine.state, identifier)
+        return session_view(session, ended)
+
+    def wait(self, identifier: SessionId, condition: Callable[[Session], bool], timeout: float) -> SessionView:
+        """Like `session`, when the condition holds, the session has ended, or the time is over."""
+        self._find(self._engine.state, identifier)
+
+        def done(state: State) -> bool:
+            session = state.sessions.get(identifier)
+            return session is None or condition(session)
+
+        self._engine.wait_for(done, timeout)
+        return self.session(identifier)
+
+    def _find(self, state: State, identifier: SessionId) -> tuple[Session, Ended | None]:
+        session = state.sessions.get(identifier)
+        ended = None if session else self._journal.ended(identifier)
+        session = session or (ended.session if ended else None)
+        if session is None or not self._is_mine(session):
+            raise NotFound("session_not_found", "There is no such session, or it is not yours.")
+        return session, ended
+
+    def _is_mine(self, session: Session) -> bool:
+        return session.coach.id == self._actor.id
+
+    def _may_see(self, session: Session) -> bool:
+        return not self._is_mine(session) and may_see(self._actor, self._journal.queues_of(session))
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def events(self, after: str | None, timeout: float) -> EventList:
+        """What happened after a place in the order, waiting for it if need be; or a snapshot."""
+        seq = self._place(after)
+        if seq is None:
+            return self._reset()
+        deadline = time.monotonic() + timeout
+        while True:
+            entries = self._engine.log.wait(seq, deadline - time.monotonic())
+            if entries is None:
+                return self._reset()
+            events, seq = self._page(entries, seq)
+            if events or time.monotonic() >= deadline:
+                return EventList(reset=False, next=self._cursor(seq), events=events, snapshot=None)
+
+    def _place(self, after: str | None) -> int | None:
+        epoch, _, number = (after or "").partition(".")
+        if epoch != self._journal.epoch or not number.isascii() or not number.isdigit():
+            return None
+        return int(number)
+
+    def _cursor(self, seq: int) -> str:
+        return f"{self._journal.epoch}.{seq}"
+
+    def _reset(self) -> EventList:
+        seq = self._engine.log.seq  # before the state: an event told twice does no harm, one not told does
+        snapshot = Snapshot(calls=self.calls(), sessions=self.sessions(), coaches=self.coaches())
+        return EventList(reset=True, next=self._cursor(seq), events=[], snapshot=snapshot)
+
+    def _page(self, entries: Iterable[Entry], seq: int) -> tuple[list[EventView], int]:
+        events: list[EventView] = []
+        for entry in entries:
+            seq = entry.seq
+            event = self._event(entry)
+            if event is not None:
+                events.append(event)
+            if len(events) >= _PAGE:
+                break
+        return events, seq
+
+    def _event(self, entry: Entry) -> EventView | None:
+        notice, seq, at = entry.notice, entry.seq, entry.at
+        match notice:
+            case fx.CallChanged() if visible(self._actor, notice.call):
+                return CallChangedEvent(seq=seq, at=at, data=call_view(notice.call))
+            case fx.CallEnded() if visible(self._actor, notice.call):
+                return CallEndedEvent(seq=seq, at=at, data=call_view(notice.call))
+            case fx.SessionChanged() if self._is_mine(notice.session):
+                return SessionChangedEvent(seq=seq, at=at, data=session_view(notice.session))
+            case fx.SessionChanged() if self._may_see(notice.session):
+                return CoachChangedEvent(seq=seq, at=at, data=coach_view(notice.session))
+            case fx.SessionEnded() if self._is_mine(notice.session):
+                view = session_view(notice.session, Ended(notice.session, notice.reason, at))
+                return SessionEndedEvent(seq=seq, at=at, data=view)
+            case fx.SessionEnded() if self._may_see(notice.session):
+                return CoachLeftEvent(seq=seq, at=at, data=coach_view(notice.session))
+            case fx.NodeChanged() if VIEW in self._actor.permissions:
+                return NodeChangedEvent(seq=seq, at=at, data=NodeView(name=notice.node.name, up=notice.node.up))
+            case fx.BeepNotHeard() if self._is_mine(notice.session):
+                return BeepFailedEvent(seq=seq, at=at, data=BeepFailure(session=notice.session.id, why=notice.why))
+            case _:
+                return None

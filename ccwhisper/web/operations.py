@@ -1,0 +1,188 @@
+"""The table of routes. A handler is declared with its scope, its body and query, its answer and its refusals; the
+Flask rules and the OpenAPI document are both made from the declarations, so they cannot tell different stories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
+
+from ccwhisper.coaching.errors import CoachingError, Forbidden, Invalid, Unavailable
+from ccwhisper.coaching.model import Actor
+from ccwhisper.engine import Engine
+from ccwhisper.web.auth import Auth, Principal
+from ccwhisper.web.desk import Desk
+from ccwhisper.web.errors import Unauthorised, WrongMediaType
+from ccwhisper.web.journal import Journal
+from ccwhisper.web.schemas import Answer, Ask
+
+PREFIX: Final = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler of an authorised request works with. `ask` is the checked body or query."""
+
+    engine: Engine
+    who: Principal
+    desk: Desk
+    origin: str
+    ask: Any
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks, in the core's terms."""
+        return self.who.actor
+
+
+Handler = Callable[..., Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address. `query` and `body` exclude each other."""
+
+    method: str
+    path: str  # with {name} for its variables
+    summary: str
+    handler: Handler
+    answer: type[Answer]
+    query: type[Ask] | None
+    body: type[Ask] | None
+    refusals: tuple[type[CoachingError], ...]
+    status: int
+    location: str | None
+    scope: str | None
+    public: bool
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of the path."""
+        return tuple(re.findall(r"{(\w+)}", self.path))
+
+
+class Table:
+    """Operations in the order of their declaration."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+
+    def operation(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        query: type[Ask] | None = None,
+        body: type[Ask] | None = None,
+        refusals: tuple[type[CoachingError], ...] = (),
+        status: int = 200,
+        location: str | None = None,
+        scope: str | None = None,
+        public: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declare the handler that follows. `scope` is a permission that the token must hold; `location` makes the
+        Location header out of the answer's fields; `public` needs no token. The first line of the docstring is the
+        summary."""
+
+        def declare(handler: Handler) -> Handler:
+            summary = (handler.__doc__ or "").strip().splitlines()[0]
+            self.operations.append(
+                Operation(
+                    method, path, summary, handler, answer, query, body, refusals, status, location, scope, public
+                )
+            )
+            return handler
+
+        return declare
+
+
+def blueprint(table: Table, engine: Engine, journal: Journal, auth: Auth) -> Blueprint:
+    """The Flask rules of a table."""
+    made = Blueprint("api", __name__, url_prefix=PREFIX)
+    for each in table.operations:
+        made.add_url_rule(
+            re.sub(r"{(\w+)}", r"<\1>", each.path),
+            endpoint=each.handler.__name__,
+            view_func=_view(each, engine, journal, auth),
+            methods=[each.method],
+            provide_automatic_options=False,
+        )
+    return made
+
+
+def _view(each: Operation, engine: Engine, journal: Journal, auth: Auth) -> Callable[..., ResponseReturnValue]:
+    def view(**variables: str) -> ResponseReturnValue:
+        if each.public:
+            return _response(each, each.handler(engine))
+        who = auth.identify(request.headers.get("Authorization"))
+        if each.scope and each.scope not in who.actor.permissions:
+            raise Forbidden("permission_missing", f"The token lacks the permission {each.scope}.")
+        desk = Desk(engine, journal, who.actor)
+        context = Context(engine, who, desk, f"http {request.remote_addr}", _asked(each))
+        return _response(each, each.handler(context, **variables))
+
+    return view
+
+
+def _response(each: Operation, answer: Answer) -> Response:
+    response = Response(answer.model_dump_json(), each.status, mimetype="application/json")
+    if each.location:
+        response.headers["Location"] = PREFIX + each.location.format_map(answer.__dict__)
+        response.autocorrect_location_header = False
+    return response
+
+
+def _asked(each: Operation) -> Ask | None:
+    if each.query:
+        return _checked(each.query.model_validate, _single_values())
+    unknown = sorted(request.args)
+    if unknown:
+        raise Invalid("field_unknown", f"{unknown[0]}: there is no such parameter here.")
+    data = request.get_data(cache=False)
+    if each.body is None:
+        if data:
+            raise Invalid("body_unexpected", "This request has no body.")
+        return None
+    if request.mimetype != "application/json":
+        raise WrongMediaType("content_type", "Send Content-Type: application/json.")
+    return _checked(each.body.model_validate_json, data)
+
+
+def _single_values() -> dict[str, str]:
+    values = request.args.to_dict(flat=False)
+    twice = sorted(name for name, given in values.items() if len(given) > 1)
+    if twice:
+        raise Invalid("field_invalid", f"{twice[0]}: is given more than once.")
+    return {name: given[0] for name, given in values.items()}
+
+
+_CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {"extra_forbidden": "field_unknown", "missing": "field_missing", "json_invalid": "body_not_json"}
+)
+
+
+def _checked(check: Callable[[Any], Ask], given: object) -> Ask:
+    try:
+        return check(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        code = _CODES.get(first["type"], "field_invalid")
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise Invalid(code, f"{where}: {message}" if where else message) from None
+
+
+def always(each: Operation) -> tuple[type[CoachingError], ...]:
+    """The refusals that an operation has besides those that it declares."""
+    if each.public:
+        return ()
+    scope = (Forbidden,) if each.scope else ()
+    media = (WrongMediaType,) if each.body else ()
+    return (Invalid, Unauthorised, *scope, *media, Unavailable)

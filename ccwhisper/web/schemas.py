@@ -1,0 +1,301 @@
+"""The public shapes of the API. What is in here is promised; the core's own records may change without it.
+
+Names and numbers of callers are text from strangers: they are passed on as text and never read for meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ccwhisper.coaching.modes import Gate, Mode, Talk
+
+FollowWord = Literal["call", "agent"]
+PhaseWord = Literal[
+    "dialling", "ringing", "connected", "waiting", "attaching", "attached", "taking_over", "ending", "ended"
+]
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+def _encodable(value: str) -> str:
+    return value.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair would make the answer unsendable
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+
+
+class Ask(BaseModel):
+    """A request's body or query. What is not known is refused: a misspelt key must not mean its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """A response's body. Later versions may add fields."""
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+class CallsQuery(Ask):
+    agent: Annotated[Id | None, Field(description="Only calls of this agent.")] = None
+    queue: Annotated[Id | None, Field(description="Only calls of this queue.")] = None
+
+
+class SessionStart(Ask):
+    """Coach a call or an agent; with both, that agent on that call."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["call"]}, {"required": ["agent"]}]})
+
+    call: Id | None = None
+    agent: Id | None = None
+    mode: Annotated[Mode, Field(description="Entered as soon as listening is established.")] = Mode.LISTEN
+    talk: Talk = Talk.OPEN
+    follow: FollowWord = "call"
+    device: Annotated[str | None, Field(max_length=320, description="One of the token's; default its first.")] = None
+
+    @model_validator(mode="after")
+    def _has_target(self) -> SessionStart:
+        if self.call is None and self.agent is None:
+            raise ValueError("name a call or an agent")
+        return self
+
+
+class SessionQuery(Ask):
+    wait: Annotated[
+        Literal["listening", "gate", "ended"] | None,
+        Field(
+            description="Answer when listening is established, when the switch has confirmed the gate of the wanted "
+            "mode, or when the session has ended; in any case when it has ended, or after the timeout."
+        ),
+    ] = None
+    timeout: Annotated[float, Field(ge=0, le=30, description="Seconds.")] = 10.0
+
+
+class ModeChange(Ask):
+    mode: Mode
+
+
+class TalkChange(Ask):
+    talk: Talk
+
+
+class MutedChange(Ask):
+    muted: Annotated[bool, Field(strict=True)]
+
+
+class EventsQuery(Ask):
+    after: Annotated[
+        str | None,
+        Field(max_length=64, description="`next` of the answer before; without it a snapshot comes at once."),
+    ] = None
+    timeout: Annotated[float, Field(ge=0, le=30, description="Seconds.")] = 25.0
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+class ErrorDetail(Answer):
+    code: Annotated[str, Field(description="Stable, for programs.")]
+    message: Annotated[str, Field(description="For people.")]
+    retry: Annotated[bool, Field(description="Whether the very same request can succeed later.")]
+
+
+class ErrorAnswer(Answer):
+    error: ErrorDetail
+
+
+class AgentOnCall(Answer):
+    agent: Text
+    name: Text
+
+
+class CallView(Answer):
+    """A call that at least one agent is on."""
+
+    id: str
+    agents: list[AgentOnCall]
+    direction: Literal["inbound", "outbound", "internal"]
+    queue: Text | None
+    number: Annotated[Text, Field(description="The other party's number, as text from a stranger.")]
+    name: Annotated[Text, Field(description="The other party's name, as text from a stranger.")]
+    started_at: Annotated[float, Field(description="Seconds since the epoch.")]
+    held: bool
+    obstacle: Annotated[str | None, Field(description="Why it cannot be coached; null when it can.")]
+
+
+class AgentView(Answer):
+    id: Text
+    name: Text
+    queues: list[Text]
+    calls: list[str]
+
+
+class SessionView(Answer):
+    """One coach on one agent, as the coach himself sees it."""
+
+    id: str
+    agent: Text
+    agent_name: Text
+    call: str | None
+    device: Text
+    phase: PhaseWord
+    mode: Annotated[Mode, Field(description="What the coach is in.")]
+    wanted: Annotated[Mode, Field(description="What he asked for; entered when listening is established.")]
+    talk: Talk
+    muted: bool
+    pressed: bool
+    follow: FollowWord
+    gate: Annotated[Gate, Field(description="Who can hear him, as confirmed by the switch.")]
+    settled: Annotated[bool, Field(description="Attached, in the wanted mode, and the switch has confirmed the gate.")]
+    held: Annotated[bool, Field(description="His own phone is on hold.")]
+    started_at: Annotated[float, Field(description="Seconds since the epoch.")]
+    ended_at: Annotated[float | None, Field(description="Seconds since the epoch.")]
+    reason: Annotated[str | None, Field(description="Why it is ending or has ended.")]
+
+
+class CoachView(Answer):
+    """Somebody else who coaches a call that the token may see."""
+
+    session: str
+    coach: Text
+    name: Text
+    agent: Text
+    call: str | None
+    mode: Mode
+    gate: Gate
+    muted: bool
+
+
+class NodeView(Answer):
+    name: Text
+    up: bool
+
+
+class CallList(Answer):
+    calls: list[CallView]
+
+
+class AgentList(Answer):
+    agents: list[AgentView]
+
+
+class SessionList(Answer):
+    sessions: Annotated[list[SessionView], Field(description="One's own.")]
+    coaches: Annotated[list[CoachView], Field(description="Other people's, on calls that the token may see.")]
+
+
+class Pressed(Answer):
+    session: SessionView
+    again_within: Annotated[float, Field(description="Seconds within which it must be said again, or the gate closes.")]
+
+
+class Me(Answer):
+    """Who the token says one is."""
+
+    id: Text
+    name: Text
+    permissions: list[Text]
+    roles: list[Text]
+    queues: list[Text]
+    devices: list[Text]
+    agent: Text | None
+    expires_at: float
+
+
+class NodeCounts(Answer):
+    up: int
+    down: int
+
+
+class Health(Answer):
+    status: Annotated[Literal["ok", "degraded"], Field(description="degraded: not every switch is connected.")]
+    nodes: NodeCounts
+
+
+class _Event(Answer):
+    seq: Annotated[int, Field(description="Ascending; gaps are events of other people.")]
+    at: Annotated[float, Field(description="Seconds since the epoch.")]
+    v: Annotated[Literal[1], Field(description="Version of this type's data.")] = 1
+
+
+class CallChangedEvent(_Event):
+    type: Literal["call.changed"] = "call.changed"
+    data: CallView
+
+
+class CallEndedEvent(_Event):
+    """The two parties are apart. Coaches of the call that the token is not the owner of are gone with it."""
+
+    type: Literal["call.ended"] = "call.ended"
+    data: CallView
+
+
+class SessionChangedEvent(_Event):
+    type: Literal["session.changed"] = "session.changed"
+    data: SessionView
+
+
+class SessionEndedEvent(_Event):
+    type: Literal["session.ended"] = "session.ended"
+    data: SessionView
+
+
+class CoachChangedEvent(_Event):
+    type: Literal["coach.changed"] = "coach.changed"
+    data: CoachView
+
+
+class CoachLeftEvent(_Event):
+    type: Literal["coach.left"] = "coach.left"
+    data: CoachView
+
+
+class NodeChangedEvent(_Event):
+    type: Literal["node.changed"] = "node.changed"
+    data: NodeView
+
+
+class BeepFailure(Answer):
+    session: str
+    why: Text
+
+
+class BeepFailedEvent(_Event):
+    """The agent was not told by a tone."""
+
+    type: Literal["beep.failed"] = "beep.failed"
+    data: BeepFailure
+
+
+EventView = Annotated[
+    CallChangedEvent
+    | CallEndedEvent
+    | SessionChangedEvent
+    | SessionEndedEvent
+    | CoachChangedEvent
+    | CoachLeftEvent
+    | NodeChangedEvent
+    | BeepFailedEvent,
+    Field(discriminator="type"),
+]
+
+
+class Snapshot(Answer):
+    """Everything that events would have told."""
+
+    calls: list[CallView]
+    sessions: list[SessionView]
+    coaches: list[CoachView]
+
+
+class EventList(Answer):
+    """With `reset` there is a snapshot: forget what was known, take it, and go on from `next`."""
+
+    reset: bool
+    next: Annotated[str, Field(description="To be given back as `after`.")]
+    events: list[EventView]
+    snapshot: Snapshot | None

@@ -1,0 +1,87 @@
+"""Records of the core as public shapes."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from ccwhisper.coaching.model import Call, Phase, Session
+from ccwhisper.web.auth import Principal
+from ccwhisper.web.journal import Ended
+from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, Me, SessionView
+
+
+def call_view(call: Call) -> CallView:
+    """A call."""
+    return CallView(
+        id=call.id,
+        agents=[AgentOnCall(agent=leg.agent, name=leg.name) for leg in call.agents],
+        direction=cast(Literal["inbound", "outbound", "internal"], call.direction),
+        queue=call.queue,
+        number=call.number,
+        name=call.name,
+        started_at=call.started_at,
+        held=call.held,
+        obstacle=call.obstacle,
+    )
+
+
+def is_listening(session: Session) -> bool:
+    """Whether the eavesdrop has been seen alive."""
+    return session.phase is Phase.ATTACHED
+
+
+def is_settled(session: Session) -> bool:
+    """Whether the coach is in the mode that he asked for, and the switch has confirmed the gate that he then has."""
+    return is_listening(session) and session.mode is session.wanted and session.gate is session.asked
+
+
+def session_view(session: Session, ended: Ended | None = None) -> SessionView:
+    """A session, for its owner."""
+    return SessionView(
+        id=session.id,
+        agent=session.agent,
+        agent_name=session.agent_name,
+        call=session.call,
+        device=session.device,
+        phase="ended" if ended else session.phase.value,
+        mode=session.mode,
+        wanted=session.wanted,
+        talk=session.talk,
+        muted=session.muted,
+        pressed=session.pressed,
+        follow=session.follow.value,
+        gate=session.gate,
+        settled=not ended and is_settled(session),
+        held=session.held,
+        started_at=session.started_at,
+        ended_at=ended.at if ended else None,
+        reason=ended.reason if ended else session.reason,
+    )
+
+
+def coach_view(session: Session) -> CoachView:
+    """A session, for somebody else who may see its call."""
+    return CoachView(
+        session=session.id,
+        coach=session.coach.id,
+        name=session.coach.name,
+        agent=session.agent,
+        call=session.call,
+        mode=session.mode,
+        gate=session.gate,
+        muted=session.muted,
+    )
+
+
+def me_view(who: Principal) -> Me:
+    """What the token says."""
+    return Me(
+        id=who.actor.id,
+        name=who.actor.name,
+        permissions=sorted(who.actor.permissions),
+        roles=sorted(who.actor.roles),
+        queues=sorted(who.actor.queues),
+        devices=list(who.actor.devices),
+        agent=who.agent,
+        expires_at=who.expires_at,
+    )
