@@ -109,6 +109,10 @@ class PhoneCall:
         """Answer an incoming call that rings."""
         self._loop.run(self._leg.answer)
 
+    def early_media(self) -> None:
+        """Answer 183 to an incoming call that rings, and speak before it is answered."""
+        self._loop.run(self._leg.progress)
+
     def reject(self, status: int = 603) -> None:
         """Refuse an incoming call that rings."""
         self._loop.run(lambda: self._leg.hangup(status))
@@ -251,6 +255,16 @@ class PhoneCall:
             ended = bool(payload[1] & 0x80) or (before is not None and before.ended)
             found[ts] = TelephoneEvent(DTMF[payload[0]], before.t_ns if before else t_ns, duration, ended)
         return list(found.values())
+
+    def wait_keys(self, count: int, timeout: float = 5.0) -> str:
+        """Wait until `count` keys have arrived whole, and give back all that have; a switch takes its time."""
+
+        def ended() -> str:
+            return "".join(event.digit for event in self.telephone_events_received() if event.ended)
+
+        if not self._loop.wait(lambda: len(ended()) >= count, timeout, 0.01):
+            raise TimeoutError(f"{count} keys were awaited and {ended()!r} arrived within {timeout} s")
+        return ended()
 
     @staticmethod
     def mark() -> int:

@@ -153,6 +153,14 @@ class Leg:
         """Answer 180."""
         self._respond(180, "Ringing")
 
+    def progress(self) -> None:
+        """Answer 183 with a description and send already: early media."""
+        if self._server is not None and self.state == "ringing":
+            body = self._answer_to(self._server.request.body)
+            if body is not None:
+                self._respond(183, "Session Progress", body)
+                self._flow()
+
     def answer(self) -> None:
         """Answer 200 with a description; no codec in common answers 488 and ends the call."""
         if self._server is None or self.state != "ringing":

@@ -73,7 +73,7 @@ def parse(body: bytes) -> Description:
             if inside:
                 port, secure = int(port_text.partition("/")[0]), "SAVP" in profile
                 types = [int(number) for number in formats if number.isdigit()]
-        elif kind == "c" and (inside or not host):
+        elif kind == "c" and value.strip() and (inside or not host):
             host = value.split()[-1].partition("/")[0]
         elif kind == "a" and (inside or port < 0):
             name, _, rest = value.partition(":")

@@ -324,6 +324,8 @@ class Endpoint:
             key = _key(message)
         except (ValueError, KeyError, IndexError):
             return
+        if any(message.headers.get(name) is None for name in ("From", "To", "Call-ID")):
+            return
         if isinstance(message, Response):
             client = self._clients.get(key)
             if client is not None:

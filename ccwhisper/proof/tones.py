@@ -17,6 +17,7 @@ from ccwhisper.proof.sources import Bursts, Noise, Samples, Silence, Source, Ton
 from ccwhisper.proof.timeline import Float, RxFrame
 
 __all__ = [
+    "CLEAR_TONES",
     "FLOOR_DBFS",
     "SILENT_DBFS",
     "Bursts",
@@ -39,8 +40,11 @@ __all__ = [
 
 #: What is said of nothing at all, instead of minus infinity.
 FLOOR_DBFS = -120.0
-#: A tone at or below this is not there: G.711's own noise next to a loud tone reaches about -65 at a single frequency.
+#: A tone at or below this is not there. G.711 distorts: any of CLEAR_TONES at -16 leave the others below -68, but
+#: round numbers hit each other's harmonics and reach -61.
 SILENT_DBFS = -60.0
+#: Frequencies for up to five parties, chosen by search so that no mixture of some sounds like another.
+CLEAR_TONES = (769.0, 1287.0, 1441.0, 1651.0, 2175.0)
 
 
 def level_dbfs(samples: ArrayLike, freq: float, rate: int) -> float:

@@ -136,6 +136,20 @@ def test_ringing_then_answered_declined_and_cancelled(caller: Phone, agent: Phon
     assert ours.wait("ended").end_cause == EndCause("local", 487)
 
 
+def test_early_media(caller: Phone, agent: Phone) -> None:
+    agent.on_incoming = "ring"
+    ours = caller.dial(agent.uri).wait("ringing")
+    theirs = agent.wait_call()
+    theirs.early_media()
+    ours.wait_received(2)
+    assert_hears(ours, "agent")
+    assert ours.state == "ringing"
+    theirs.answer()
+    ours.wait("up")
+    assert_hears(ours, "agent")
+    assert_hears(theirs, "caller")
+
+
 def test_a_policy_may_decide_call_by_call(caller: Phone, agent: Phone) -> None:
     agent.on_incoming = lambda call: "answer" if "X-Page" in call.remote_headers.keys() else 480  # noqa: SIM118
     caller.dial(agent.uri, {"X-Page": "1"}).wait("up")
@@ -231,10 +245,11 @@ def test_keys(caller: Phone, agent: Phone) -> None:
     ours, theirs = up(caller, agent)
     ours.send_dtmf("1*#d")
     ours_after = ours.mark()
-    theirs.wait_received(3)
+    assert theirs.wait_keys(4) == "1*#D"
     events = theirs.telephone_events_received()
-    assert "".join(e.digit for e in events) == "1*#D"
     assert all(e.ended and e.duration_ms == 100 and e.t_ns < ours_after for e in events)
+    with pytest.raises(TimeoutError, match="5 keys"):
+        theirs.wait_keys(5, timeout=0.01)
     with pytest.raises(ValueError, match="keys"):
         ours.send_dtmf("1x")
 

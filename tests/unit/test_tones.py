@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from ccwhisper.proof.exact import ExactReport
 from ccwhisper.proof.sources import frames_of
 from ccwhisper.proof.timeline import RxFrame, TxFrame, timeline
 from ccwhisper.proof.tones import (
+    CLEAR_TONES,
     FLOOR_DBFS,
     Bursts,
     Noise,
@@ -99,6 +102,17 @@ def test_two_tones_are_told_apart() -> None:
     assert level_dbfs(both, 1000, 8000) == pytest.approx(-16, abs=0.1)
     assert level_dbfs(both, 1100, 8000) == pytest.approx(-40, abs=0.2)
     assert is_silent(level_dbfs(both, 1200, 8000))
+
+
+@pytest.mark.parametrize("codec", [PCMU, PCMA])
+def test_clear_tones_do_not_imitate_each_other(codec: Codec) -> None:
+    for count in (1, 2, 3, 4):
+        for speaking in combinations(CLEAR_TONES, count):
+            mixed = np.sum([Tone(f).pcm(8000)[:1600].astype(int) for f in speaking], axis=0).clip(-32768, 32767)
+            heard = codec.decode(codec.encode(mixed.astype(np.int16)))
+            for freq in CLEAR_TONES:
+                level = level_dbfs(heard, freq, 8000)
+                assert level == pytest.approx(-16, abs=0.3) if freq in speaking else level < -68
 
 
 def test_full_scale_is_zero() -> None:
