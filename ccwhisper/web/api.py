@@ -112,50 +112,44 @@ def get_session(it: Context, session: str) -> SessionView:
 @TABLE.operation("PUT", "/sessions/{session}/mode", SessionView, body=ModeChange, refusals=(Forbidden, *_OWN))
 def set_mode(it: Context, session: str) -> SessionView:
     """Listen, whisper or barge in. From barge to whisper leads through listen, which is done here."""
-    it.engine.ask(cmd.SetMode(it.actor, session, it.ask.mode, it.origin))
-    return it.desk.session(session)
+    return it.command(cmd.SetMode(it.actor, session, it.ask.mode, it.origin))
 
 
 @TABLE.operation("PUT", "/sessions/{session}/talk", SessionView, body=TalkChange, refusals=_OWN)
 def set_talk(it: Context, session: str) -> SessionView:
     """Push-to-talk or open microphone."""
-    it.engine.ask(cmd.SetTalk(it.actor, session, it.ask.talk, it.origin))
-    return it.desk.session(session)
+    return it.command(cmd.SetTalk(it.actor, session, it.ask.talk, it.origin))
 
 
 @TABLE.operation("PUT", "/sessions/{session}/muted", SessionView, body=MutedChange, refusals=_OWN)
 def set_muted(it: Context, session: str) -> SessionView:
     """Mute or unmute oneself."""
-    it.engine.ask(cmd.SetMuted(it.actor, session, it.ask.muted, it.origin))
-    return it.desk.session(session)
+    return it.command(cmd.SetMuted(it.actor, session, it.ask.muted, it.origin))
 
 
 @TABLE.operation("POST", "/sessions/{session}/press", Pressed, refusals=_OWN)
 def press(it: Context, session: str) -> Pressed:
     """Push-to-talk is held. To be said again while it is."""
-    it.engine.ask(cmd.Press(it.actor, session, it.origin))
-    return Pressed(session=it.desk.session(session), again_within=it.engine.rules.press_ttl)
+    view = it.command(cmd.Press(it.actor, session, it.origin))
+    return Pressed(session=view, again_within=it.engine.rules.press_ttl)
 
 
 @TABLE.operation("POST", "/sessions/{session}/release", SessionView, refusals=_OWN)
 def release(it: Context, session: str) -> SessionView:
     """Push-to-talk is let go of."""
-    it.engine.ask(cmd.Release(it.actor, session, it.origin))
-    return it.desk.session(session)
+    return it.command(cmd.Release(it.actor, session, it.origin))
 
 
 @TABLE.operation("POST", "/sessions/{session}/take-over", SessionView, refusals=(Forbidden, *_OWN))
 def take_over(it: Context, session: str) -> SessionView:
     """Stay with the caller, release the agent. The session ends with the reason took_over."""
-    it.engine.ask(cmd.TakeOver(it.actor, session, it.origin))
-    return it.desk.session(session)
+    return it.command(cmd.TakeOver(it.actor, session, it.origin))
 
 
 @TABLE.operation("DELETE", "/sessions/{session}", SessionView, refusals=_OWN)
 def leave(it: Context, session: str) -> SessionView:
     """Leave. Nobody on the call notices."""
-    it.engine.ask(cmd.Leave(it.actor, session, it.origin))
-    return it.desk.session(session)
+    return it.command(cmd.Leave(it.actor, session, it.origin))
 
 
 @TABLE.operation("GET", "/events", EventList, query=EventsQuery)

@@ -13,16 +13,29 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from ccwhisper.coaching.errors import CoachingError, Forbidden, Invalid, Unavailable
+from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from ccwhisper.coaching.model import Actor
 from ccwhisper.engine import Engine
 from ccwhisper.web.auth import Auth, Principal
 from ccwhisper.web.desk import Desk
 from ccwhisper.web.errors import Unauthorised, WrongMediaType
 from ccwhisper.web.journal import Journal
-from ccwhisper.web.schemas import Answer, Ask
+from ccwhisper.web.schemas import Answer, Ask, SessionView
 
 PREFIX: Final = "/api/v1"
+
+
+SessionRequest = cmd.SetMode | cmd.SetTalk | cmd.SetMuted | cmd.Press | cmd.Release | cmd.TakeOver | cmd.Leave
+
+
+class Over(Conflict):
+    """The session has ended, and will not come back."""
+
+    retry = False
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__("session_ended", f"The session has ended ({reason}).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,15 @@ class Context:
     def actor(self) -> Actor:
         """Who asks, in the core's terms."""
         return self.who.actor
+
+    def command(self, request: SessionRequest) -> SessionView:
+        """Ask the core for something about a session; its view afterwards."""
+        try:
+            self.engine.ask(request)
+        except NotFound:
+            view = self.desk.session(request.session)  # of one that ended a moment ago more can be said
+            raise Over(view.reason) from None
+        return self.desk.session(request.session)
 
 
 Handler = Callable[..., Answer]

@@ -128,7 +128,7 @@ class Service:
         before = self.run(lambda: set(self.engine.state.calls))
         self.run(lambda: self.switch.bridge(one, other))
         self.until(lambda engine: bool(set(engine.state.calls) - before))
-        return self.run(lambda: (set(self.engine.state.calls) - before).pop())
+        return (self.run(lambda: set(self.engine.state.calls)) - before).pop()
 
 
 @dataclass
