@@ -34,6 +34,7 @@ USUAL_PLACES = (
     Path("/usr/bin/freeswitch"),
     Path("/usr/local/bin/freeswitch"),
     Path("/opt/homebrew/bin/freeswitch"),
+    Path("/home/linuxbrew/.linuxbrew/bin/freeswitch"),
 )
 
 #: The profiles of `freeswitch-conf/`; the node is up when both run.
