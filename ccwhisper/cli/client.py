@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 from collections.abc import Mapping
@@ -32,9 +33,10 @@ class Client:
             raise Refused(0, "url_invalid", f"{url} is no http or https address.")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
-            self._connection = kind(parts.hostname, parts.port, timeout=PATIENCE)
+            self._make = functools.partial(kind, parts.hostname, parts.port, timeout=PATIENCE)
         except ValueError:
             raise Refused(0, "url_invalid", f"{url} has no usable port.") from None
+        self._connection = self._make()
         self._prefix = parts.path.rstrip("/") + "/api/v1"
         self._url = url
         self._token = token
@@ -42,6 +44,8 @@ class Client:
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         self._connection.close()
+        # Another object: close() leaves the lines of a request that was interrupted half-written to the next one.
+        self._connection = self._make()
 
     def get(self, *path: str, **query: str | float | None) -> dict[str, Any]:
         """GET; a query value of None is left out."""
@@ -88,10 +92,10 @@ class Client:
             response = self._connection.getresponse()
             return response.status, response.read()
         except KeyboardInterrupt:
-            self._connection.close()  # half an answer is on it, and leaving the call is still to be said
+            self.close()  # leaving the call is still to be said, and not behind half of something else
             raise
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self._connection.close()
+            self.close()
             # A kept connection that was closed meanwhile says nothing about the service. What is not repeatable is not
             # repeated: it may have been done.
             if not fresh and method == "GET" and isinstance(error, ConnectionError | http.client.BadStatusLine):

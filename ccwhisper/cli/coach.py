@@ -72,26 +72,35 @@ def _run(api: Api, mode: str, typed: str, talk: str | None, follow: str | None, 
     target = call_or_agent(api.client, typed)
     follower = Follower(api.client)
     existing = sessions_on(api.client, target)
-    if existing:
-        session = _switch(api, existing[0], mode, talk, follow, device)
-    else:
-        asked = {"mode": mode, "talk": talk, "follow": follow, "device": device, **target}
-        session = api.client.post("sessions", body={key: value for key, value in asked.items() if value is not None})
+    session: dict[str, Any] | None = existing[0] if existing else None
     states = _states(api) if stay else lambda _session: None
-    progress = Progress(api.client, api.out, follower, session, states)
+    settled = False
     try:
+        if session:
+            session = _switch(api, session, mode, talk, follow, device)
+        else:
+            session = api.client.post(
+                "sessions", body=_given(mode=mode, talk=talk, follow=follow, device=device, **target)
+            )
+        progress = Progress(api.client, api.out, follower, session, states)
         _establish(progress, mode)
-        if not stay:
+        settled = True
+        if stay:
+            progress.until(lambda _session: False)
+        else:
             api.out.record(progress.session, visible(f"session {session['id']}"))
-            return
-        progress.until(lambda _session: False)
     except KeyboardInterrupt:
-        over = progress.session["settled"]
-        if stay or not existing:
+        # Interrupted while it was being made, it is there all the same.
+        session = session or next(iter(sessions_on(api.client, target)), None)
+        if session and (stay or not existing):
             gone = leave(api, session["id"])
             api.out.stage(visible(stage_of(gone)))
             states(gone)
-        raise SystemExit(Exit.OK if stay and over else Exit.INTERRUPTED) from None
+        raise SystemExit(Exit.OK if stay and settled else Exit.INTERRUPTED) from None
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _states(api: Api) -> Callable[[dict[str, Any]], None]:

@@ -38,7 +38,7 @@ RULES = Rules(
         }
     ),
     queues=MappingProxyType({"support@default": QueuePolicy(max_coaches=2)}),
-    press_ttl=0.4,
+    press_ttl=0.8,
     attach_timeout=0.2,
     ring_seconds=5,
 )

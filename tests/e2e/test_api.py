@@ -122,7 +122,7 @@ def test_press_is_held_by_repeating_it(service: Service, coach: Client) -> None:
     service.call()
     session = started(coach, agent="1001", mode="whisper", talk="push")
     pressed = coach.post(f"/sessions/{session}/press").body
-    assert pressed["again_within"] == 0.4
+    assert pressed["again_within"] == 0.8
     assert pressed["session"]["pressed"] is True
     assert coach.get(f"/sessions/{session}?wait=gate").body["gate"] == "agent"
     assert coach.post(f"/sessions/{session}/release").body["pressed"] is False
@@ -166,6 +166,13 @@ def test_why_a_phone_was_not_reached_can_be_read_afterwards(
     session = coach.post("/sessions", {"agent": "1001"}).body["id"]
     view = coach.get(f"/sessions/{session}?wait=listening").body
     assert (view["phase"], view["reason"]) == ("ended", reason)
+
+
+def test_an_eavesdrop_that_never_comes_alive(service: Service, coach: Client) -> None:
+    service.call()
+    service.switch.deaf.add("a-agent")
+    session = coach.post("/sessions", {"agent": "1001"}).body["id"]
+    assert coach.get(f"/sessions/{session}?wait=listening").body["reason"] == "attach_failed"
 
 
 def test_a_wait_ends_with_its_timeout(service: Service, coach: Client) -> None:

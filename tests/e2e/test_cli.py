@@ -185,7 +185,7 @@ def test_press_until_enter(service: Service, run: Run, coach: Client) -> None:
         running.until("Ada hears you")
         session = coach.get("/sessions").body["sessions"][0]
         assert session["pressed"] is True
-        service.run(lambda: service.engine.wait_for(lambda _: False, 0.5))  # longer than a press that is not repeated
+        service.run(lambda: service.engine.wait_for(lambda _: False, 1.0))  # longer than a press that is not repeated
         assert coach.get(f"/sessions/{session['id']}").body["gate"] == "agent"
         os.write(keyboard, b"\n")
         code, out = running.over()
