@@ -36,6 +36,7 @@ __all__ = [
     "level_dbfs",
     "peak_dbfs",
     "spectral_floor",
+    "typical",
 ]
 
 #: What is said of nothing at all, instead of minus infinity.
@@ -99,6 +100,22 @@ def hears(
     call.wait_time(end)
     samples = call.heard(begin, end)
     return {name: level_dbfs(samples, freq, call.rate) for name, freq in tones.items()}
+
+
+def typical(
+    call: PhoneCall, tones: Mapping[str, float], seconds: float = 0.36, since: int | None = None, window: float = 0.06
+) -> dict[str, float]:
+    """Like `hears`, as the median over windows of `window` seconds: what is usually heard.
+
+    One lost or late packet shifts the phase of a tone; over a longer stretch its two halves then cancel each other,
+    and the jump sounds like other tones. Tones must be 6 / window Hz apart.
+    """
+    begin = call.mark() if since is None else since
+    end = begin + int(seconds * 1e9)
+    call.wait_time(end)
+    width = int(window * 1e9)
+    parts = [call.heard(start, start + width) for start in range(begin, end - width + 1, width)]
+    return {name: float(np.median([level_dbfs(p, freq, call.rate) for p in parts])) for name, freq in tones.items()}
 
 
 def first_heard(

@@ -253,7 +253,7 @@ class SwitchNode:
 
     @_do.register
     def _connect_caller(self, effect: fx.ConnectCaller) -> None:
-        self._all([cmd.uuid_setvar_multi(effect.leg, records.CLEARED), cmd.uuid_bridge(effect.leg, effect.caller)])
+        self._all([cmd.uuid_setvar_multi(effect.leg, records.TAKEN_OVER), cmd.uuid_bridge(effect.leg, effect.caller)])
 
     @_do.register
     def _hang_up(self, effect: fx.HangUp) -> None:

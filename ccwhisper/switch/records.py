@@ -65,5 +65,6 @@ def variables(record: CoachRecord) -> dict[str, str | None]:
     return {SESSION: dump(record), GATE: record.gate.value}
 
 
-CLEARED: Mapping[str, str | None] = dict.fromkeys((LEASE, ROLE, SESSION, GATE))
-"""A coach's leg that becomes a party to the call carries nothing of ours: the lease would hang up the customer."""
+TAKEN_OVER: Mapping[str, str | None] = {**dict.fromkeys((LEASE, ROLE, SESSION, GATE)), "hangup_after_bridge": "true"}
+"""What a coach's leg gets when it becomes a party to the call. Nothing of ours may stay: the lease would hang up the
+customer. And when the customer hangs up, the coach's leg must too, instead of falling back into park unseen."""

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from ccwhisper.proof.node import PrivateNode, find_freeswitch
+from ccwhisper.proof.stage import Stage
+from tests.live.report import Report
 
 _HOW = "set FREESWITCH_BIN, or see docs/freeswitch.md for how to get one"
 _missing: list[str] = []  # node ids of the tests that wanted a switch and had none
@@ -33,6 +35,30 @@ def node(freeswitch: Path) -> Iterator[PrivateNode]:
     """The node that live tests share."""
     with PrivateNode(binary=freeswitch) as private:
         yield private
+
+
+@pytest.fixture(scope="session")
+def report() -> Iterator[Report]:
+    """Who heard whom, written to reports/live.md at the end of the run."""
+    collected = Report(Path("reports/live.md"))
+    yield collected
+    collected.write()
+
+
+@pytest.fixture(scope="session")
+def whole_stage(node: PrivateNode) -> Iterator[Stage]:
+    """The service and the phones that live tests share."""
+    with Stage(node) as stage:
+        yield stage
+
+
+@pytest.fixture
+def stage(whole_stage: Stage, node: PrivateNode, report: Report, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The shared stage, with nobody on it before and after."""
+    whole_stage.verdicts.clear()
+    yield whole_stage
+    report.add(node.version, request.node.name, whole_stage.verdicts)
+    whole_stage.clear()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
