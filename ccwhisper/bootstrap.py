@@ -25,6 +25,7 @@ from ccwhisper.engine import Engine
 from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchSettings
 from ccwhisper.web.app import create_app, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
+from ccwhisper.web.journal import Journal
 
 logger = logging.getLogger("ccwhisper")
 
@@ -70,8 +71,10 @@ class Service:
     engine: Engine
     app: Flask
     audit: AuditTrail
+    journal: Journal
 
     def __enter__(self) -> Self:
+        self.journal.start()
         self.engine.start()
         return self
 
@@ -79,6 +82,7 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.engine.stop()
+        self.journal.stop()
         self.audit.close()
 
 
@@ -101,7 +105,8 @@ def build(config: Config) -> Service:
     )
     audit = AuditTrail(directory / "audit.jsonl")
     engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], audit)
-    return Service(engine, create_app(engine, _auth(config)), audit)
+    journal = Journal(engine)
+    return Service(engine, create_app(engine, _auth(config), journal), audit, journal)
 
 
 def _auth(config: Config) -> Auth:

@@ -17,12 +17,14 @@ class CoachingError(Exception):
     """A refused request. `code` is stable and for programs, `message` is for people, `retry` says whether the very
     same request can succeed later without anybody changing it."""
 
-    retry = False
+    retry: bool = False
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, retry: bool | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        if retry is not None:
+            self.retry = retry
 
 
 class Invalid(CoachingError):

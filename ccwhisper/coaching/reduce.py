@@ -82,7 +82,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
 def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules) -> tuple[State, list[fx.Effect]]:
     """One turn. `now` is seconds of a monotonic clock. Raises CoachingError for a request that cannot be granted,
     and then nothing has changed."""
-    turn = Turn(state, now, rules)
+    turn = Turn(state, now, rules, getattr(event, "origin", ""))
     _RULES[type(event)](turn, event)
     return turn.finish()
 

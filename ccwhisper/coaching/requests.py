@@ -35,8 +35,7 @@ def start(turn: Turn, ask: cmd.Start) -> None:
             raise Conflict("already_coaching", f"You are already coaching this agent (session {each.id}).")
         if each.device == device:
             raise Conflict("device_busy", f"The device {device} is already in a coaching session.")
-    coaches = [each for each in turn.sessions.values() if leg and each.target == leg.leg]
-    if len(coaches) >= turn.policy(call).max_coaches:
+    if turn.crowd(agent) >= turn.policy(call).max_coaches:
         raise Conflict("too_many_coaches", "This call has as many coaches as its queue allows.")
     codecs = codecs_for(leg.rate if leg else 8000, leg.codec if leg else "", ask.follow is Follow.AGENT)
     known = turn.rules.agents.get(agent)
@@ -65,7 +64,7 @@ def start(turn: Turn, ask: cmd.Start) -> None:
     turn.effects.append(
         fx.Dial(node, session.id, session.leg, device, codecs, turn.rules.ring_seconds, agent, turn.record(session))
     )
-    turn.audit("start", session, ask.mode.value, ask.origin)
+    turn.audit("start", session, ask.mode.value)
 
 
 def _device(ask: cmd.Start) -> str:
@@ -126,7 +125,7 @@ def find_session(turn: Turn, actor: Actor, identifier: str) -> Session:
     if session is None or session.coach.id != actor.id:
         raise NotFound("session_not_found", "There is no such session, or it is not yours.")
     if session.phase is Phase.ENDING:
-        raise Conflict("session_ended", "The session is ending.")
+        raise Conflict("session_ended", "The session is ending.", retry=False)
     if not turn.node_up(session.node):
         raise Unavailable("node_unavailable", f"The switch {session.node} is not connected.")
     return session
@@ -146,6 +145,7 @@ def set_mode(turn: Turn, ask: cmd.SetMode) -> None:
     session = turn.change(session, coach=ask.actor) if session.coach != ask.actor else session
     if session.phase in _PENDING and session.call:
         turn.change(session, wanted=ask.mode)
+        turn.audit("ask", session, ask.mode.value)
         return
     if ask.mode is not Mode.LISTEN:
         _attached(session)
@@ -166,14 +166,14 @@ def set_talk(turn: Turn, ask: cmd.SetTalk) -> None:
     session = turn.release(find_session(turn, ask.actor, ask.session))
     session = turn.change(session, talk=ask.talk)
     _remember(turn, session)
-    turn.audit("talk", session, ask.talk.value, ask.origin)
+    turn.audit("talk", session, ask.talk.value)
 
 
 def set_muted(turn: Turn, ask: cmd.SetMuted) -> None:
     """Mute or unmute; never beeps."""
     session = turn.change(find_session(turn, ask.actor, ask.session), muted=ask.muted)
     _remember(turn, session)
-    turn.audit("mute" if ask.muted else "unmute", session, "", ask.origin)
+    turn.audit("mute" if ask.muted else "unmute", session, "")
 
 
 def _remember(turn: Turn, session: Session) -> None:
@@ -192,6 +192,7 @@ def press(turn: Turn, ask: cmd.Press) -> None:
     elif target:
         turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, turn.rules.deadman_seconds))
         turn.change(session, pressed=True, press_until=until, rearm_at=turn.now + turn.rules.deadman_rearm)
+        turn.audit("press", session)
 
 
 def release(turn: Turn, ask: cmd.Release) -> None:
@@ -215,7 +216,7 @@ def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
                           deadline=turn.now + 3.0)  # fmt: skip
     turn.tell(session)
     turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller))
-    turn.audit("take_over", session, "", ask.origin)
+    turn.audit("take_over", session, "")
 
 
 def leave(turn: Turn, ask: cmd.Leave) -> None:

@@ -106,6 +106,10 @@ def _go_along(turn: Turn, session: Session, call: Call) -> None:
     leg = leg or next((each for each in call.agents if each.peer == session.peer), None)
     if leg is None:
         return
+    others = [each for each in turn.on_target(leg.leg) if each.id != session.id and each.phase is not Phase.ENDING]
+    if len(others) >= turn.policy(call).max_coaches:
+        turn.end(session, "too_many_coaches")
+        return
     session = turn.place(session, call, leg)
     try:
         check_mode(session.coach, max(session.mode, session.wanted, key=_loudness), call.queues)
@@ -235,9 +239,6 @@ def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
             session = turn.change(each, phase=Phase.ATTACHED, deadline=None, attempts=0)
             turn.beep(session, "listen")
             turn.audit("listen", session)
-            wanted = session.wanted
-            if wanted is not Mode.LISTEN and wanted is not session.mode and turn.settled(session):
-                turn.enter(session, wanted)
             turn.attach_next(fact.leg)
             return
     # Not one that we asked for: the switch's own dead-man has attached a coach anew, with his gate closed.

@@ -12,6 +12,7 @@ from typing import Any
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.model import (
+    AgentId,
     AgentLeg,
     Bond,
     Call,
@@ -27,7 +28,7 @@ from ccwhisper.coaching.model import (
     State,
     call_id,
 )
-from ccwhisper.coaching.modes import Gate, Mode, gate
+from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
 from ccwhisper.coaching.policy import QueuePolicy, Rules, agent_of
 
 NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
@@ -45,10 +46,11 @@ def codecs_for(rate: int, codec: str, follows_agent: bool) -> tuple[str, ...]:
 class Turn:
     """A working copy of `State`, the effects so far, and which sessions were touched."""
 
-    def __init__(self, state: State, now: float, rules: Rules) -> None:
+    def __init__(self, state: State, now: float, rules: Rules, origin: str = "") -> None:
         self.before = state
         self.now = now
         self.rules = rules
+        self.origin = origin  # where the request came from, for the trail
         self.nodes: dict[NodeName, Node] = dict(state.nodes)
         self.bonds: dict[LegId, Bond] = dict(state.bonds)
         self.held: set[LegId] = set(state.held)
@@ -78,6 +80,10 @@ class Turn:
     def by_leg(self, leg: LegId) -> Session | None:
         """The session whose coach's leg this is."""
         return next((each for each in self.sessions.values() if each.leg == leg), None)
+
+    def crowd(self, agent: AgentId) -> int:
+        """How many coach this agent, or are about to."""
+        return sum(each.agent == agent and each.phase is not Phase.ENDING for each in self.sessions.values())
 
     def call_of(self, session: Session) -> Call | None:
         """The call that the session's mode was asked for, if it is up."""
@@ -143,6 +149,7 @@ class Turn:
         if not session.pressed:
             return session
         self._disarm(session)
+        self.audit("release", session)
         return self.change(session, pressed=False, press_until=None, rearm_at=None)
 
     def _disarm(self, session: Session) -> None:
@@ -323,9 +330,10 @@ class Turn:
             queues=session.coach.queues,
         )
 
-    def audit(self, action: str, session: Session, detail: str = "", origin: str = "") -> None:
+    def audit(self, action: str, session: Session, detail: str = "") -> None:
         """A row of the trail."""
-        self.effects.append(fx.Audit(action, session.coach.id, session.id, session.agent, session.call, detail, origin))
+        row = fx.Audit(action, session.coach.id, session.id, session.agent, session.call, detail, self.origin)
+        self.effects.append(row)
 
     # --- the end of the turn -----------------------------------------------------------------------------------------
 
@@ -341,8 +349,17 @@ class Turn:
             record = self.record(session, want)
             self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, record))
 
+    def _grant(self) -> None:
+        """A mode that was asked for before listening was established, or while somebody was on hold."""
+        for identifier in list(self._touched):
+            session = self.sessions.get(identifier)
+            if session and session.wanted is not session.mode and self.settled(session):
+                for mode in PATHS[session.mode, session.wanted]:
+                    session = self.enter(session, mode)
+
     def finish(self) -> tuple[State, list[fx.Effect]]:
         """Tell the switch every gate that changed, tell people everything that did."""
+        self._grant()
         gates_first: list[fx.Effect] = []
         pending, self.effects = self.effects, gates_first
         for identifier in self._touched:
@@ -359,7 +376,8 @@ class Turn:
                 self.effects.append(fx.CallChanged(call))
         for identifier in self._touched:
             session = self.sessions.get(identifier)
-            if session and self.before.sessions.get(identifier) != session:
+            before = self.before.sessions.get(identifier)
+            if session and (before is None or _shown(before) != _shown(session)):
                 self.effects.append(fx.SessionChanged(session))
         state = State(
             nodes=MappingProxyType(self.nodes),
@@ -370,3 +388,8 @@ class Turn:
             token=self.token,
         )
         return state, self.effects
+
+
+def _shown(session: Session) -> Session:
+    """A session without what is nobody's business but the core's: its timers."""
+    return replace(session, deadline=None, press_until=None, rearm_at=None, refresh_at=None, attempts=0)

@@ -75,6 +75,7 @@ class Link:
         self._supervisor: gevent.Greenlet[..., None] | None = None
         self._event_greenlet: object = None
         self._stopping = Signal()
+        self._drop, self._dropped = Signal(), ""
         self._told_down = False
         self._told_password = False
         self.reason = "not started"
@@ -141,6 +142,11 @@ class Link:
             raise NotConnected(f"{self.reason}; nothing was sent")
         return self._commands
 
+    def drop(self, reason: str) -> None:
+        """Give both connections up, as if they had been lost: what is true is read again after the next connect."""
+        self._dropped = reason
+        self._drop.set()
+
     # --- the supervisor -----------------------------------------------------------------------------------------
 
     def _supervise(self) -> None:
@@ -186,6 +192,7 @@ class Link:
             accepted(self._subscription, events.send(self._subscription))
             self._event_greenlet = events._process_events_greenlet
             self._commands = commands
+            self._drop.clear()
             self._told_down = self._told_password = False
             logger.info("switch %s is up", self.name)
             try:
@@ -196,7 +203,9 @@ class Link:
                 logger.exception("resync with switch %s failed", self.name)
                 return "resync failed"
             ready.set()
-            gevent.wait([events.closed, commands.closed, self._stopping], count=1)
+            gevent.wait([events.closed, commands.closed, self._drop, self._stopping], count=1)
+            if self._drop.is_set():
+                return self._dropped
             return events.reason if events.closed.is_set() else commands.reason
         finally:
             self._commands = None

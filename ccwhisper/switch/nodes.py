@@ -19,12 +19,12 @@ from gevent.queue import Queue
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
-from ccwhisper.coaching.model import CoachRecord, Leg, SessionId
+from ccwhisper.coaching.model import CoachRecord, Leg, LegId, SessionId
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch import records
 from ccwhisper.switch.commands import Command
-from ccwhisper.switch.errors import CommandRefused, SwitchError, UnsafeArgument
+from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.link import Link
 from ccwhisper.switch.translate import EVENTS, facts, leg_of
@@ -32,6 +32,11 @@ from ccwhisper.switch.translate import EVENTS, facts, leg_of
 logger = logging.getLogger(__name__)
 
 SESSION_EVENT = "ccwhisper::session"
+
+SECOND_LOOK = 1.0
+"""Seconds after a node was read until its bridges are compared once more."""
+
+Pairs = frozenset[tuple[LegId, LegId]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class SwitchNode:
         self._generation = 0
         self._jobs: dict[str, SessionId] = {}
         self._deadmen: dict[str, int] = {}
+        self._moved: set[LegId] = set()  # legs whose bridge has changed since the node was read
         self._worker: gevent.Greenlet[[], None] | None = None
         self.link = Link(
             address.name,
@@ -121,7 +127,26 @@ class SwitchNode:
         self._generation += 1
         self._jobs.clear()
         self._deadmen.clear()
-        self._post(ev.NodeSynced(self.name, tuple(read_legs(self.link, self._settings.installation))))
+        self._moved.clear()
+        pairs = read_pairs(self.link)
+        self._post(ev.NodeSynced(self.name, tuple(read_legs(self.link, self._settings.installation, pairs))))
+        gevent.spawn_later(SECOND_LOOK, self._look_again, self._generation, pairs)
+
+    def _look_again(self, generation: int, before: Pairs) -> None:
+        """`show` answers from a database that is written up to half a second late, so what was bridged just before we
+        subscribed may be missing from it, and its event too. Legs that have raised events since are left to those."""
+        if generation != self._generation:
+            return
+        try:
+            now = read_pairs(self.link)
+        except SwitchError:
+            return  # lost again; the next connect looks anew
+        for a, b in before - now:
+            if not {a, b} & self._moved:
+                self._post(ev.Unbridged(self.name, a, b))
+        for a, b in now - before:
+            if not {a, b} & self._moved:
+                self._post(ev.Bridged(self.name, a, b))
 
     def _on_down(self, reason: str) -> None:
         self._generation += 1
@@ -135,6 +160,8 @@ class SwitchNode:
                 self._post(ev.DialFailed(session, body.removeprefix("-ERR").strip()))
             return
         for fact in facts(self.name, event, self._settings.installation):
+            if isinstance(fact, ev.Bridged | ev.Unbridged):
+                self._moved.update(filter(None, (fact.a, fact.b)))
             self._post(fact)
 
     # --- to the switch -----------------------------------------------------------------------------------------------
@@ -153,6 +180,9 @@ class SwitchNode:
 
     def _failed(self, effect: fx.SwitchEffect, error: Exception) -> None:
         logger.warning("%s on %s: %s", type(effect).__name__, self.name, error)
+        if isinstance(error, CommandTimeout):
+            # It may have run, or run yet. A gate whose closing is not certain must not be taken for closed.
+            self.link.drop(str(error))
         if not isinstance(error, CommandRefused | UnsafeArgument):
             return  # the connection is gone or hangs; what is true is read again when it is back
         why = str(error)
@@ -279,14 +309,17 @@ class SwitchNode:
                 raise result
 
 
-def read_legs(link: Link, installation: str) -> Iterable[Leg]:
+def read_pairs(link: Link) -> Pairs:
+    """Which legs are bridged with which, as of half a second ago."""
+    rows = orjson.loads(link.api(cmd.show_calls())).get("rows", ())
+    pairs = ((row.get("uuid"), row.get("b_uuid")) for row in rows)
+    return frozenset((min(a, b), max(a, b)) for a, b in pairs if a and b)
+
+
+def read_legs(link: Link, installation: str, pairs: Pairs) -> Iterable[Leg]:
     """Every leg on a node, each from its own dump."""
     rows = orjson.loads(link.api(cmd.show_channels())).get("rows", ())
-    peers: dict[str, str] = {}
-    for row in orjson.loads(link.api(cmd.show_calls())).get("rows", ()):
-        a, b = row.get("uuid"), row.get("b_uuid")
-        if a and b:
-            peers[a], peers[b] = b, a
+    peers = {**dict(pairs), **{b: a for a, b in pairs}}
     names = [row["uuid"] for row in rows]
     for start in range(0, len(names), 50):
         part = names[start : start + 50]
@@ -302,7 +335,12 @@ def _dumped(reply: str | SwitchError, installation: str, peer: str | None) -> Le
     if isinstance(reply, SwitchError):
         raise reply
     plain: Mapping[str, object] = orjson.loads(reply)
-    return leg_of({name: value for name, value in plain.items() if isinstance(value, str)}, installation, peer)
+    dump = {name: value for name, value in plain.items() if isinstance(value, str)}
+    # The bond is written when a bridge begins (switch_ivr_bridge.c) and stays after its end, so it cannot say that
+    # there is a bridge; but a peer that is not the bonded one is that of an older bridge.
+    if peer and dump.get("variable_signal_bond", peer) != peer:
+        peer = None
+    return leg_of(dump, installation, peer)
 
 
 def _write(leg: str, record: CoachRecord) -> Command:

@@ -33,13 +33,10 @@ _HEADERS: Final = {
 }
 
 
-def create_app(engine: Engine, auth: Auth, journal: Journal | None = None) -> Flask:
-    """The app over a running engine. A journal that is given is started and stopped by who made it."""
+def create_app(engine: Engine, auth: Auth, journal: Journal) -> Flask:
+    """The app over a running engine, and a journal that whoever made it has started."""
     app = Flask("ccwhisper.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    if journal is None:
-        journal = Journal(engine)
-        journal.start()
     errors.install(app)
     app.register_blueprint(blueprint(TABLE, engine, journal, auth))
     described = json.dumps(document(TABLE), separators=(",", ":"))

@@ -205,6 +205,44 @@ def test_an_eavesdrop_that_falls_back_to_park_is_tried_once_more(world: World, c
     assert world.session(session).phase is Phase.ENDING
 
 
+def test_the_trail_says_where_a_request_came_from(world: World, call: Call) -> None:
+    session = world.start(call, origin="10.0.0.1")
+    world.feed(cmd.SetMode(session.coach, session.id, Mode.WHISPER, "10.0.0.2"))
+    world.answer(session)
+    world.feed(
+        cmd.SetMode(session.coach, session.id, Mode.LISTEN, "10.0.0.3"),
+        cmd.SetTalk(session.coach, session.id, Talk.PUSH, "10.0.0.4"),
+        cmd.Press(session.coach, session.id, "10.0.0.5"),
+        cmd.Press(session.coach, session.id, "10.0.0.6"),
+        cmd.Release(session.coach, session.id, "10.0.0.7"),
+        cmd.Leave(session.coach, session.id, "10.0.0.8"),
+    )
+    assert [(row.action, row.detail, row.origin) for row in world.take(fx.Audit)] == [
+        ("start", "listen", "10.0.0.1"),
+        ("ask", "whisper", "10.0.0.2"),
+        ("listen", "", ""),
+        ("mode", "whisper", ""),
+        ("mode", "listen", "10.0.0.3"),
+        ("talk", "push", "10.0.0.4"),
+        ("press", "", "10.0.0.5"),
+        ("release", "", "10.0.0.7"),
+        ("end", "coach_left", ""),
+    ]
+
+
+def test_nobody_is_told_of_timers(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.WHISPER, talk=Talk.PUSH)
+    world.feed(cmd.Press(session.coach, session.id))
+    world.take(fx.SessionChanged)
+    world.feed(cmd.Press(session.coach, session.id))
+    world.wait(RULES.press_ttl / 2)
+    world.feed(cmd.Press(session.coach, session.id))
+    world.take(fx.ArmDeadman)
+    world.wait(RULES.deadman_rearm / 2)
+    assert world.take(fx.ArmDeadman)
+    assert world.take(fx.SessionChanged) == []
+
+
 def test_several_coaches_attach_one_after_the_other(world: World, call: Call) -> None:
     one, two = world.start(call, coach("carla")), world.start(call, coach("dora"))
     world.prompt = False

@@ -12,6 +12,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import Conflict
 from ccwhisper.coaching.model import Call, Follow, Phase, call_id
 from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.coaching.policy import QueuePolicy
 from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach
 
 pytestmark = pytest.mark.unit
@@ -119,6 +120,17 @@ def test_hold_closes_and_unhold_opens_again(world: World, call: Call, mode: Mode
     assert not world.state.calls[call.id].held
 
 
+def test_a_mode_that_was_asked_for_during_hold_is_granted_when_the_call_is_back(world: World, call: Call) -> None:
+    session = world.start(call, mode=Mode.WHISPER)
+    world.feed(ev.Held(NODE, "a1"))
+    world.answer(session)
+    assert (world.session(session).phase, world.session(session).mode) == (Phase.ATTACHED, Mode.LISTEN)
+    world.feed(ev.Unheld(NODE, "a1"))
+    assert world.session(session).mode is Mode.WHISPER
+    assert world.gate(session) is Gate.AGENT
+    assert len(world.take(fx.Beep)) == 1
+
+
 def test_a_coach_on_hold_is_shut_out_with_his_music(world: World, call: Call) -> None:
     session = world.coached(call, mode=Mode.BARGE, talk=Talk.PUSH)
     world.feed(cmd.Press(session.coach, session.id), ev.Held(NODE, session.leg))
@@ -203,6 +215,24 @@ def test_following_the_agent_over_calls(world: World, call: Call) -> None:
     assert world.session(session).mode is Mode.WHISPER
     assert world.gate(session) is Gate.AGENT
     assert [each.target for each in world.take(fx.Attach)] == ["a2"]
+
+
+def test_followers_count_among_the_coaches_of_a_call(world: World) -> None:
+    world.rules = replace(RULES, default=QueuePolicy(max_coaches=1))
+    world.start(None, agent="ana", follow=Follow.AGENT)
+    with pytest.raises(Conflict, match="as many coaches"):
+        world.start(None, coach("dora"), agent="ana", follow=Follow.AGENT)
+
+
+def test_coaches_who_come_along_find_the_call_full(world: World, call: Call) -> None:
+    world.rules = replace(RULES, default=QueuePolicy(max_coaches=1))
+    kept = world.coached(call, follow=Follow.AGENT)
+    moved = world.coached(world.bridge(caller_leg("c2"), agent_leg("a2", "1002@dom")), coach("dora"))
+    world.hang_up("a2")
+    world.bridge(caller_leg("c2"), agent_leg("a1"))
+    assert moved.id not in world.state.sessions
+    assert [each.reason for each in world.take(fx.SessionEnded)] == ["too_many_coaches"]
+    assert kept.id in world.state.sessions
 
 
 def test_following_the_agent_ends_where_the_rights_end(world: World) -> None:
