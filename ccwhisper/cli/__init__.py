@@ -10,6 +10,7 @@ import click
 
 import ccwhisper
 from ccwhisper.cli.coach import barge, listen, whisper
+from ccwhisper.cli.demo import demo
 from ccwhisper.cli.options import group_options
 from ccwhisper.cli.output import EXIT_CODES, Exit
 from ccwhisper.cli.service import completion, serve, token
@@ -29,7 +30,7 @@ def cli() -> None:
 
 
 for _command in (
-    serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion
+    serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -266,6 +266,16 @@ class PhoneCall:
             raise TimeoutError(f"{count} keys were awaited and {ended()!r} arrived within {timeout} s")
         return ended()
 
+    def forget(self, before_ns: int) -> None:
+        """Drop the recorded frames from before a moment, so that a call may go on for days."""
+        media = self._media
+
+        def trim() -> None:
+            del media.rx[: sum(frame[0] < before_ns for frame in media.rx)]
+            del media.tx[: sum(frame[0] < before_ns for frame in media.tx)]
+
+        self._loop.run(trim)
+
     @staticmethod
     def mark() -> int:
         """Now, in ns of CLOCK_MONOTONIC: a border for `heard` and the analyses."""

@@ -165,7 +165,11 @@ class Stage:
         self._desk: Api | None = None
 
     def __enter__(self) -> Self:
-        self.service.start()
+        try:
+            self.service.start()
+        except BaseException as error:  # Ctrl-C while it starts included: nothing of it may stay
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(
@@ -178,6 +182,11 @@ class Stage:
             self.service.__exit__(kind, error, trace)
 
     # --- people ------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def tone(name: str) -> Tone:
+        """What somebody of this name says."""
+        return Tone(TONES[name], LEVEL)
 
     def phone(
         self, user: str, source: Source, codecs: Sequence[str] = ("PCMU",), srtp: bool = False, keep: str = "frames"
@@ -247,8 +256,8 @@ class Stage:
         **dial: Any,
     ) -> Scene:
         """A caller from outside reaches an agent, and the service shows the call."""
-        softphone = self.phone(agent, agent_source or Tone(TONES[agent_name], LEVEL), agent_codecs or codecs, srtp)
-        outside = self.outside(caller_source or Tone(TONES[caller_name], LEVEL), codecs)
+        softphone = self.phone(agent, agent_source or self.tone(agent_name), agent_codecs or codecs, srtp)
+        outside = self.outside(caller_source or self.tone(caller_name), codecs)
         known = {call["id"] for call in self.calls()}
         caller = outside.dial(number or f"20{agent[-2:]}", **dial)
         caller.wait("up", 10)
@@ -262,7 +271,7 @@ class Stage:
         codecs: Sequence[str] = ("PCMU",), **body: Any,
     ) -> Coach:  # fmt: skip
         """Somebody starts to coach a call (or an agent), and listens."""
-        phone = self.phone(DEVICES[name], source or Tone(TONES[name], LEVEL), codecs)
+        phone = self.phone(DEVICES[name], source or self.tone(name), codecs)
         coach = Coach(name, self.service.api(name, devices=[self.device(name)]), phone)
         self._coaches.append(coach)
         target = {"call": scene.id} if isinstance(scene, Scene) else {"agent": scene}
@@ -338,15 +347,16 @@ class Stage:
         caller: Collection[str],
         agent: Collection[str],
         beep_allowed: bool = False,
+        absent: Collection[str] = (),
         **hear: Collection[str],
     ) -> Verdict:
         """Everybody hears exactly those who are named, at the level that they sent; nobody hears anybody else.
 
-        `hear` says the same for coaches by name; a coach that is not named hears caller and agent. Raises
-        NotAsExpected with the whole table.
+        `hear` says the same for coaches by name; a coach that is not named hears caller and agent. `absent` are people
+        of other calls, whom nobody here may hear. Raises NotAsExpected with the whole table.
         """
         coaches = list(coaches)
-        present = {coach.name for coach in coaches} | {scene.caller_name, scene.agent_name}
+        present = {coach.name for coach in coaches} | {scene.caller_name, scene.agent_name, *absent}
         listeners = {"caller": scene.caller, "agent": scene.agent}
         listeners |= {coach.name: coach.heard_by_phone for coach in coaches}
         coaching = {coach.name for coach in coaches}
