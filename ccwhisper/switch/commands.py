@@ -190,8 +190,15 @@ def displace_start(leg: str, tone: str, mux: bool = True) -> Command:
 def jitterbuffer(leg: str, ms: int) -> Command:
     """Give a leg a jitter buffer of ``ms`` (20 to 1000), or take it away with 0."""
     target = grammar.leg(leg)
-    size = 0 if ms == 0 else grammar.number(ms, 20, 1000, "a jitter buffer")
+    # Not a length of 0: check_jb in switch_core_media.c makes a buffer of one frame out of it.
+    size = "stop" if ms == 0 else grammar.number(ms, 20, 1000, "a jitter buffer")
     return Command(f"uuid_jitterbuffer {target} {size}", f"uuid_jitterbuffer {target}")
+
+
+def jitterbuffer_resume(leg: str) -> Command:
+    """Let a jitter buffer work that the switch has paused at a bridge. Nothing to a leg that has none."""
+    target = grammar.leg(leg)
+    return Command(f"uuid_jitterbuffer {target} resume", f"uuid_jitterbuffer {target}")
 
 
 def uuid_bridge(leg: str, other: str) -> Command:

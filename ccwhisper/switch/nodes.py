@@ -242,7 +242,16 @@ class SwitchNode:
 
     @_do.register
     def _enable_jitter_buffer(self, effect: fx.EnableJitterBuffer) -> None:
-        self.link.api(cmd.jitterbuffer(effect.leg, self._settings.jitter_buffer_ms))
+        # The buffer alone is not enough (SWITCH_MESSAGE_INDICATE_BRIDGE in switch_core_media.c). Without the variable
+        # the leg's next bridge pauses it: the next caller of an agent who stays off-hook. And one that was paused by
+        # the bridge that the leg is in stays paused when it is set again.
+        self._all(
+            [
+                cmd.uuid_setvar(effect.leg, "rtp_jitter_buffer_during_bridge", "true"),
+                cmd.jitterbuffer(effect.leg, self._settings.jitter_buffer_ms),
+                cmd.jitterbuffer_resume(effect.leg),
+            ]
+        )
 
     @_do.register
     def _attach(self, effect: fx.Attach) -> None:
