@@ -175,7 +175,7 @@ class Coaching(_Section):
 
 
 class Beep(_Section):
-    """The tone that the agent alone hears: `level` in dB below full scale, parts of [ms, pause ms, [hertz, …]]."""
+    """The tone that the agent alone hears: level in dBm0 (full scale is +3.17), parts of [ms, pause ms, [hertz, …]]."""
 
     on: list[Literal["listen", "whisper", "barge", "end"]] = ["whisper"]
     level: Annotated[int, Field(ge=-60, le=0)] = -13

@@ -19,7 +19,10 @@ EVERY_QUEUE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """A beep: `level` in dB relative to full scale (≤ 0), `parts` of (duration ms, pause ms, frequencies in Hz)."""
+    """A beep: `level` in dBm0 (≤ 0), `parts` of (duration ms, pause ms, frequencies in Hz).
+
+    A sine of full scale is +3.17 dBm0 in G.711, so a level of -13 arrives as -16.2 dBFS.
+    """
 
     level: int = -13
     parts: tuple[tuple[int, int, tuple[int, ...]], ...] = ((200, 0, (1400,)),)
