@@ -129,7 +129,11 @@ class SwitchNode:
         self._deadmen.clear()
         self._moved.clear()
         pairs = read_pairs(self.link)
-        self._post(ev.NodeSynced(self.name, tuple(read_legs(self.link, self._settings.installation, pairs))))
+        legs = tuple(read_legs(self.link, self._settings.installation, pairs))
+        # A dead-man of the time before would strike in a while, and close a gate that may then rightly be open. Nobody
+        # holds a key after a resync. By group, since nobody knows their ids any more: the group is the coach's leg.
+        self._all([cmd.sched_del_group(leg.id) for leg in legs if leg.is_coach])
+        self._post(ev.NodeSynced(self.name, legs))
         gevent.spawn_later(SECOND_LOOK, self._look_again, self._generation, pairs)
 
     def _look_again(self, generation: int, before: Pairs) -> None:
