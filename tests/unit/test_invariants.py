@@ -17,8 +17,7 @@ from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.coaching.model import Follow, Leg, Phase
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.reduce import next_timer
-from tests.unit.test_topology import on_switch
-from tests.unit.world import NODE, World, agent_leg, caller_leg, coach
+from tests.unit.world import NODE, World, agent_leg, caller_leg, coach, on_switch
 
 pytestmark = pytest.mark.unit
 
@@ -123,7 +122,7 @@ class Coaching(RuleBasedStateMachine):
     def blink(self) -> None:
         self.world.pending.clear()
         self.unread.clear()
-        legs, _ = on_switch(self.world)
+        legs = on_switch(self.world)
         self.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(legs)))
         if self.world.prompt:
             assert {each.leg for each in self.world.state.sessions.values()} <= {leg.id for leg in legs}

@@ -173,6 +173,10 @@ class World:
         self.effects = [each for each in self.effects if not isinstance(each, kind)]
         return found
 
+    def endings(self) -> list[str]:
+        """Why sessions ended so far; forgets them."""
+        return [each.reason for each in self.take(fx.SessionEnded)]
+
     # --- the switch's part -------------------------------------------------------------------------------------------
 
     def _carry_out(self, effect: fx.Effect) -> None:
@@ -198,3 +202,21 @@ class World:
             case fx.HangUp():
                 self.coaches.pop(effect.leg, None)
                 self.pending.append(ev.HungUp(NODE, effect.leg, "NORMAL_CLEARING"))
+
+
+def on_switch(world: World) -> list[Leg]:
+    """Every leg that the switch would list now."""
+    legs = list(world.legs.values())
+    for name, each in world.coaches.items():
+        application = ("eavesdrop", each.target) if each.target else ("park", "")
+        leg = caller_leg(name, outbound=True, is_coach=True, coach=each.record, application=application[0],
+                         application_data=application[1] or "")  # fmt: skip
+        legs.append(leg)
+    return legs
+
+
+def restarted(world: World) -> World:
+    """A service that has just started, on the same switch."""
+    fresh = World(now=world.now + 1, legs=world.legs, coaches=world.coaches)
+    fresh.feed(ev.NodeSynced(NODE, tuple(on_switch(world))))
+    return fresh

@@ -1,0 +1,96 @@
+"""After a gap in what the switch said: a lost connection, or a service that starts anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.model import Call, Follow, Phase, call_id
+from ccwhisper.coaching.modes import Gate, Mode, Talk
+from tests.unit.world import NODE, World, caller_leg, coach, on_switch, restarted
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_restart_goes_on_where_it_was(world: World, call: Call) -> None:
+    sessions = [
+        world.coached(call, coach("carla"), mode=Mode.WHISPER),
+        world.coached(call, coach("dora"), mode=Mode.BARGE),
+        world.coached(call, coach("emil")),
+    ]
+    fresh = restarted(world)
+    assert [fresh.session(each).mode for each in sessions] == [Mode.WHISPER, Mode.BARGE, Mode.LISTEN]
+    assert [fresh.gate(each) for each in sessions] == [Gate.AGENT, Gate.EVERYONE, Gate.CLOSED]
+    # said again, each of them: what the switch really does is only known once it has been told
+    assert sorted(each.gate.value for each in fresh.take(fx.TellGate)) == ["agent", "closed", "everyone"]
+    assert fresh.take(fx.Beep) == []
+
+
+def test_a_restart_releases_push_to_talk(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.WHISPER, talk=Talk.PUSH)
+    world.feed(cmd.Press(session.coach, session.id))
+    fresh = restarted(world)
+    assert fresh.gate(session) is Gate.CLOSED
+    assert not fresh.session(session).pressed
+
+
+def test_a_restart_opens_nothing_that_was_closed(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.WHISPER)
+    leg = world.coaches[session.leg]
+    leg.record, leg.gate = replace(leg.record, gate=Gate.CLOSED), Gate.CLOSED
+    fresh = restarted(world)
+    assert fresh.gate(session) is Gate.CLOSED
+    assert fresh.session(session).muted
+
+
+def test_after_a_restart_a_barge_is_not_carried_over(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.BARGE, follow=Follow.AGENT)
+    del world.legs["c1"]
+    world.legs["c2"] = caller_leg("c2", peer="a1")
+    world.legs["a1"] = replace(world.legs["a1"], peer="c2")
+    fresh = restarted(world)
+    assert fresh.gate(session) is Gate.CLOSED
+    assert fresh.session(session).call == call_id("a1", "c2")
+    assert fresh.session(session).mode is Mode.LISTEN
+
+
+def test_no_session_without_a_leg_after_a_resync(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.feed(ev.NodeLost(NODE, "gone"))
+    assert session.id in world.state.sessions
+    world.feed(ev.NodeSynced(NODE, tuple(world.legs.values())))
+    assert world.state.sessions == {}
+    assert world.endings() == ["lost"]
+    assert list(world.state.calls) == [call.id]
+
+
+def test_calls_that_ended_in_the_gap(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.legs.clear()
+    legs = on_switch(world)
+    world.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(legs)))
+    assert world.state.calls == {}
+    assert world.state.bonds == {}
+    assert session.id not in world.state.sessions
+    assert session.leg not in world.coaches
+
+
+def test_a_leg_of_ours_without_a_session_is_hung_up(world: World) -> None:
+    stray = caller_leg("stray", outbound=True, is_coach=True)
+    effects = world.feed(ev.NodeSynced(NODE, (stray,)))
+    assert [each.leg for each in effects if isinstance(each, fx.HangUp)] == ["stray"]
+
+
+def test_a_session_that_was_still_ringing(world: World, call: Call) -> None:
+    session = world.start(call, mode=Mode.WHISPER)
+    legs = on_switch(world)
+    legs = [replace(each, answered=False, application="") if each.is_coach else each for each in legs]
+    fresh = World(now=200.0, legs=world.legs, coaches=world.coaches)
+    fresh.feed(ev.NodeSynced(NODE, tuple(legs)))
+    assert fresh.session(session).phase is Phase.RINGING
+    fresh.park(session.leg)
+    assert fresh.gate(session) is Gate.AGENT
