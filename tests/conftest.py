@@ -9,6 +9,19 @@ import pytest
 CATEGORIES = ("unit", "protocol", "e2e", "browser", "live")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--rounds N` runs every selected test N times: what must hold once must hold always."""
+    parser.addoption("--rounds", type=int, default=1, metavar="N", help="run every selected test N times")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One parameter more, for the rounds."""
+    rounds = metafunc.config.getoption("--rounds")
+    if rounds > 1:
+        metafunc.fixturenames.append("_round")
+        metafunc.parametrize("_round", range(1, rounds + 1))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A module without the mark of its folder fails the collection."""
     here = Path(__file__).parent

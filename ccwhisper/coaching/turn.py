@@ -280,8 +280,10 @@ class Turn:
         queue = mine.cc_queue or other.cc_queue
         if queue:
             queues = {queue}
-        direction = "internal" if len(agents) > 1 else "inbound" if mine.outbound else "outbound"
-        number = other.caller_number if direction != "outbound" else (mine.destination or other.destination)
+        # By the other party's leg: an agent who stays off-hook between callers has dialled in himself.
+        direction = "internal" if len(agents) > 1 else "outbound" if other.outbound else "inbound"
+        dialled = other.destination if mine.outbound else mine.destination
+        number = dialled if direction == "outbound" else other.caller_number
         identifier = call_id(a.id, b.id)
         before = self.calls.get(identifier)
         call = Call(

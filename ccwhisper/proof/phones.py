@@ -122,6 +122,10 @@ class Phone:
             raise TimeoutError(f"nobody called {self.name} within {timeout} s")
         return self._incoming.pop(0)
 
+    def forget_calls(self) -> None:
+        """Calls that came in and were not waited for are given out no more."""
+        self._loop.run(self._incoming.clear)
+
     # -- in the loop's thread
 
     def _dial(

@@ -69,6 +69,9 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
     bridged with: the leg's own `signal_bond` outlives the bridge."""
     get = dump.get
     ours = _ours(dump, installation)
+    # uuid_bridge, which an attended transfer ends in, swaps the profiles of the two legs: the caller is then called by
+    # the agent's name and number. Who he was when he called is kept beside it.
+    calls = "Orig-" if ":uuid_br:" in get("Caller-Transfer-Source", "") else ""
     return Leg(
         id=get("Unique-ID", ""),
         outbound=get("Call-Direction") == "outbound",
@@ -76,8 +79,8 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
         held=get("Channel-Call-State") == "HELD",
         peer=peer,
         created_at=_number(get("Caller-Channel-Created-Time")) / 1e6,
-        caller_name=_text(get("Caller-Caller-ID-Name")),
-        caller_number=_text(get("Caller-Caller-ID-Number")),
+        caller_name=_text(get(f"Caller-{calls}Caller-ID-Name")),
+        caller_number=_text(get(f"Caller-{calls}Caller-ID-Number")),
         destination=_text(get("Caller-Destination-Number")),
         auth_user=_auth_user(dump),
         dialed_user=_at(get("variable_dialed_user"), get("variable_dialed_domain")),

@@ -50,6 +50,19 @@ def test_directions_and_parties(world: World) -> None:
     assert inbound.queues == {"sales"}
 
 
+def test_an_agent_who_stays_off_hook_has_dialled_in_himself(world: World) -> None:
+    off_hook = caller_leg("a1", cc_agent="ana", cc_queue="vip@default", destination="6000")
+    call = world.bridge(caller_leg("c1"), off_hook)
+    assert call
+    assert (call.direction, call.number) == ("inbound", "+100")
+
+
+def test_a_dialler_calls_both(world: World) -> None:
+    call = world.bridge(agent_leg("c1", "", destination="0301234"), agent_leg("a1", destination="1001"))
+    assert call
+    assert (call.direction, call.number) == ("outbound", "0301234")
+
+
 def test_a_calls_queue_is_what_counts_when_it_has_one(world: World) -> None:
     call = world.bridge(caller_leg("c1"), agent_leg("a1", cc_agent="ana", cc_queue="vip@default"))
     assert call

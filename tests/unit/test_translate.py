@@ -1,0 +1,135 @@
+"""From events and dumps of the switch to facts and legs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.model import CoachRecord, Follow
+from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.switch import records
+from ccwhisper.switch.frames import Event
+from ccwhisper.switch.translate import facts, leg_of
+
+pytestmark = pytest.mark.unit
+
+OURS = "installation-1"
+RECORD = CoachRecord("s1", "carla", 'Carla "C" \\ ünïcode', "9001@dom", "ana", "a1", "call", "c1", Mode.WHISPER,
+                     Mode.WHISPER, Talk.PUSH, False, Follow.AGENT, Gate.AGENT, 1.5, frozenset({"p"}),
+                     frozenset({"r1", "r2"}), frozenset())  # fmt: skip
+
+
+def said(name: str, **headers: str) -> list[Any]:
+    plain = {"Event-Name": name, **{key.replace("_", "-"): value for key, value in headers.items()}}
+    return list(facts("n", Event(plain, ""), OURS))
+
+
+def test_events_become_facts() -> None:
+    assert said("CHANNEL_BRIDGE", Unique_ID="x", Bridge_A_Unique_ID="a", Bridge_B_Unique_ID="b") == [
+        ev.Bridged("n", "a", "b")
+    ]
+    assert said("CHANNEL_UNBRIDGE", Unique_ID="a", Other_Leg_Unique_ID="b") == [ev.Unbridged("n", "a", "b")]
+    assert said("CHANNEL_UNBRIDGE", Unique_ID="a") == [ev.Unbridged("n", "a", None)]
+    assert said("CHANNEL_HOLD", Unique_ID="a") == [ev.Held("n", "a")]
+    assert said("CHANNEL_UNHOLD", Unique_ID="a") == [ev.Unheld("n", "a")]
+    assert said("CHANNEL_PROGRESS", Unique_ID="a") == [ev.Ringing("n", "a")]
+    assert said("CHANNEL_HANGUP", Unique_ID="a", Hangup_Cause="USER_BUSY") == [ev.HungUp("n", "a", "USER_BUSY")]
+    assert said("CHANNEL_PARK", Unique_ID="a") == [ev.Parked("n", "a")]
+
+
+def test_a_parked_leg_is_ours_by_role_and_lease() -> None:
+    mark = {"Unique-ID": "a", "variable_ccw_role": "coach", "variable_ccw_lease": OURS}
+    assert list(facts("n", Event({"Event-Name": "CHANNEL_PARK", **mark}, ""), OURS)) == [ev.Parked("n", "a", ours=True)]
+    other = {**mark, "variable_ccw_lease": "another"}
+    assert list(facts("n", Event({"Event-Name": "CHANNEL_PARK", **other}, ""), OURS)) == [ev.Parked("n", "a")]
+
+
+def test_only_an_eavesdrop_counts_among_media_bugs() -> None:
+    assert said("MEDIA_BUG_START", Unique_ID="a", Media_Bug_Function="eavesdrop") == [ev.EavesdropStarted("n", "a")]
+    assert said("MEDIA_BUG_START", Unique_ID="a", Media_Bug_Function="displace") == []
+
+
+@pytest.mark.parametrize(("rate", "found"), [("16000", [ev.RateChanged("n", "a", 16000)]), ("", []), ("-1", [])])
+def test_a_codec_event_tells_the_new_rate(rate: str, found: list[ev.RateChanged]) -> None:
+    event = Event({"Event-Name": "CODEC", "Unique-ID": "a", "channel-read-codec-rate": rate}, "")
+    assert list(facts("n", event, OURS)) == found
+
+
+def test_what_names_no_leg_says_nothing() -> None:
+    assert said("CHANNEL_HANGUP") == []
+    assert said("CHANNEL_BRIDGE", Unique_ID="a") == []
+    assert said("HEARTBEAT", Unique_ID="a") == []
+
+
+DUMP = {
+    "Unique-ID": "a",
+    "Call-Direction": "inbound",
+    "Answer-State": "answered",
+    "Caller-Channel-Created-Time": "1500000",
+    "Caller-Caller-ID-Name": "Bob",
+    "Caller-Caller-ID-Number": "+100",
+    "Channel-Read-Codec-Rate": "8000",
+}
+
+
+def test_a_digest_counts_only_when_it_was_right() -> None:
+    claimed = {**DUMP, "variable_sip_auth_username": "1001", "variable_sip_auth_realm": "dom"}
+    assert leg_of(claimed, OURS).auth_user is None
+    assert leg_of({**claimed, "variable_sip_authorized": "true"}, OURS).auth_user == "1001@dom"
+    assert leg_of({**DUMP, "variable_sip_authorized": "true"}, OURS).auth_user is None
+
+
+def test_the_call_centres_mark_counts_on_the_agents_side_only() -> None:
+    mark = {**DUMP, "variable_cc_agent": "1001@dom", "variable_cc_queue": "vip"}
+    assert leg_of({**mark, "variable_cc_side": "member"}, OURS).cc_agent is None
+    leg = leg_of({**mark, "variable_cc_side": "agent"}, OURS)
+    assert (leg.cc_agent, leg.cc_queue) == ("1001@dom", "vip")
+
+
+def test_a_jitter_buffer_counts_when_it_also_works_during_a_bridge() -> None:
+    assert not leg_of({**DUMP, "variable_jitterbuffer_msec": "40"}, OURS).buffered
+    assert leg_of(
+        {**DUMP, "variable_jitterbuffer_msec": "40:200", "variable_rtp_jitter_buffer_during_bridge": "true"}, OURS
+    ).buffered
+
+
+def test_a_caller_keeps_his_name_after_an_attended_transfer() -> None:
+    """As recorded from FreeSWITCH after uuid_bridge."""
+    moved = {
+        **DUMP,
+        "Caller-Caller-ID-Name": "Outbound Call",
+        "Caller-Caller-ID-Number": "1001",
+        "Caller-Orig-Caller-ID-Name": "Bob",
+        "Caller-Orig-Caller-ID-Number": "+100",
+        "Caller-Transfer-Source": "1795243689:f2abafc6:uuid_br:2f27e1b5-9a80-4604-8f41-f55a3af5019e",
+    }
+    leg = leg_of(moved, OURS)
+    assert (leg.caller_name, leg.caller_number) == ("Bob", "+100")
+    assert leg_of({**moved, "Caller-Transfer-Source": ""}, OURS).caller_number == "1001"
+
+
+def test_a_name_of_four_kilobytes_is_cut() -> None:
+    assert len(leg_of({**DUMP, "Caller-Caller-ID-Name": "x" * 4096}, OURS).caller_name) == 256
+
+
+def test_bypassed_media_are_seen() -> None:
+    assert leg_of(DUMP, OURS).media_in_switch
+    assert not leg_of({**DUMP, "variable_bypass_media": "true"}, OURS).media_in_switch
+
+
+def test_a_coachs_leg_brings_its_record_back() -> None:
+    written = {f"variable_{name}": value for name, value in records.variables(RECORD).items() if value is not None}
+    dump = {**DUMP, **written, "variable_ccw_role": "coach", "variable_ccw_lease": OURS}
+    leg = leg_of(dump, OURS)
+    assert leg.coach == RECORD
+    assert leg.is_coach
+    foreign = leg_of(dump, "another")
+    assert foreign.coach is None
+    assert not foreign.is_coach
+
+
+@pytest.mark.parametrize("text", ["", "e30", "W10", "%%%", records.dump(RECORD)[:-9], "eyJzZXNzaW9uIjogMX0"])
+def test_what_is_no_record_is_none(text: str) -> None:
+    assert records.load(text) is None
