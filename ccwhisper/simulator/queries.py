@@ -1,0 +1,116 @@
+"""Commands that only ask."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ccwhisper.simulator import legs as names
+
+if TYPE_CHECKING:
+    from ccwhisper.simulator.state import Switch
+
+OK: Final = "+OK\n"
+NO_CHANNEL: Final = "-ERR No such channel!\n"
+
+_WORD: Final = re.compile(r"((?:[^\s']|'[^']*')+)")
+
+
+def split(text: str) -> list[str]:
+    """Words; what stands between quotes is one, without them (``switch_separate_string``)."""
+    if "'" not in text:
+        return text.split()
+    return [word.replace("'", "") for word in _WORD.findall(text)]
+
+
+def queries(switch: Switch) -> dict[str, Callable[[str], str]]:
+    """The commands by name."""
+    asking = _Queries(switch)
+    return {name.removeprefix("_do_"): getattr(asking, name) for name in dir(asking) if name.startswith("_do_")}
+
+
+class _Queries:
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+    def _do_version(self, _rest: str) -> str:
+        return f"FreeSWITCH Version 1.11 {names.VERSION}\n"
+
+    def _do_status(self, _rest: str) -> str:
+        return (
+            f"{names.VERSION}\nUP {self._switch.clock.now():.0f} seconds\n{self._switch.sessions} session(s) since "
+            f"startup\n{len(self._switch.live())} session(s)\n"
+        )
+
+    def _do_hostname(self, _rest: str) -> str:
+        return names.SWITCHNAME
+
+    def _do_create_uuid(self, _rest: str) -> str:
+        return self._switch.uuid()
+
+    def _do_module_exists(self, rest: str) -> str:
+        return str(rest in ("mod_callcenter", "mod_commands", "mod_event_socket", "mod_dptools")).lower()
+
+    def _do_global_getvar(self, rest: str) -> str:
+        return self._switch.globals.get(rest, "")
+
+    def _do_global_setvar(self, rest: str) -> str:
+        name, _, value = rest.partition("=")
+        self._switch.globals[name] = value
+        return OK
+
+    def _do_uuid_exists(self, rest: str) -> str:
+        return str(self._switch.find(rest) is not None).lower()
+
+    def _do_uuid_dump(self, rest: str) -> str:
+        words = split(rest)
+        leg = self._switch.find(words[0]) if words else None
+        if leg is None:
+            return NO_CHANNEL if words else "-USAGE: <uuid> [format]\n"
+        dump = self._switch.head("CHANNEL_DATA") | names.headers(leg)
+        if words[1:] == ["json"]:
+            return json.dumps(dump)
+        return "".join(f"{name}: {value}\n" for name, value in dump.items())
+
+    def _do_uuid_getvar(self, rest: str) -> str:
+        words = split(rest)
+        leg = self._switch.find(words[0]) if len(words) > 1 else None
+        if leg is None:
+            return NO_CHANNEL if len(words) > 1 else "-USAGE: <uuid> <var>\n"
+        value = self._switch.variable(leg, words[1])
+        return "_undef_" if value is None else value
+
+    def _do_show(self, rest: str) -> str:
+        words = rest.split()
+        rows = self._rows(words[0] if words else "")
+        if rows is None:
+            return "-USAGE: codec|endpoint|application|api|…\n"
+        if words[1:2] == ["count"]:
+            return f"\n{len(rows)} total.\n"
+        if words[1:] == ["as", "json"]:
+            table: dict[str, Any] = {"row_count": len(rows)}
+            return json.dumps(table | ({"rows": rows} if rows else {}))  # "rows" is absent when there is none
+        text = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return f"{text.getvalue()}\n{len(rows)} total.\n"
+
+    def _rows(self, what: str) -> list[dict[str, str]] | None:
+        live = self._switch.live()
+        bridges = [names.bridge_row(leg, leg.peer) for leg in live if leg.peer is not None and leg.originator]
+        match what:
+            case "channels":
+                return [names.row(leg) for leg in live]
+            case "bridged_calls":
+                return bridges
+            case "calls":
+                return [*bridges, *(names.row(leg) for leg in live if leg.peer is None)]
+            case "tasks":
+                return [task.row() for task in self._switch.tasks.tasks.values()]
+        return None

@@ -1,0 +1,327 @@
+"""The switch: legs, bridges, applications, hang-up. Media bugs are in ``bugs``, the queue in ``callcenter``.
+
+The order of events, and the 20 ms between a cause and what follows from it on another leg, are those that a recorded
+FreeSWITCH 1.11 shows.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ccwhisper.simulator import legs as names
+from ccwhisper.simulator.bugs import Bugs
+from ccwhisper.simulator.clock import Clock, Timer
+from ccwhisper.simulator.legs import Leg, true
+from ccwhisper.simulator.media import FRAME, Timeline
+from ccwhisper.simulator.tasks import Tasks
+from ccwhisper.simulator.wire import Conversation, Event
+
+if TYPE_CHECKING:
+    from ccwhisper.simulator.legs import Application
+
+KEEP: Final = 60.0
+"""Seconds for which it can be asked what a leg heard that has ended."""
+
+WAIT_FOR_MEDIA: Final = 6.0
+"""Seconds that eavesdrop waits for a ringing leg (600 times 10 ms in ``switch_ivr_eavesdrop_session``)."""
+
+
+class Switch:
+    """The state of everything. Nothing here blocks, and nothing knows of sockets."""
+
+    def __init__(self, clock: Clock, seed: int | None = None) -> None:
+        self.clock = clock
+        self.rng = random.Random(seed)
+        self.legs: dict[str, Leg] = {}
+        self.globals: dict[str, str] = {}
+        self.timeline = Timeline()
+        self.bugs = Bugs(self)
+        self.tasks = Tasks(self)
+        self.conversations: list[Conversation] = []
+        self.taps: list[Callable[[Event], object]] = []
+        self.on_end: list[Callable[[Leg], object]] = []
+        """Called when a leg is gone."""
+        self.core = self.uuid()
+        self.sessions = 0
+        self._sequence = 0
+        self._waiting: dict[str, list[tuple[Leg, Timer]]] = {}  # who waits for the media of a leg
+
+    def uuid(self) -> str:
+        """A fresh uuid; the same ones again for the same seed."""
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def fire(self, name: str, leg: Leg | None = None, body: str = "", subclass: str = "", **more: str) -> None:
+        """Raise an event; underscores in the names of further headers are hyphens."""
+        self.raise_event(name, {key.replace("_", "-"): value for key, value in more.items()}, leg, body, subclass)
+
+    def raise_event(
+        self, name: str, more: dict[str, str], leg: Leg | None = None, body: str = "", subclass: str = ""
+    ) -> None:
+        """Raise an event with headers of any name. Nothing is built when nobody listens."""
+        listeners = [each for each in self.conversations if each.wants(name, subclass)]
+        if not listeners and not self.taps:
+            return
+        event = Event(name, self.head(name, subclass) | more | (names.headers(leg) if leg else {}), body)
+        for listener in listeners:
+            listener.deliver(event)
+        for tap in self.taps:
+            tap(event)
+
+    def head(self, name: str, subclass: str = "") -> dict[str, str]:
+        """The headers that every event begins with."""
+        self._sequence += 1
+        first = {"Event-Subclass": subclass} if subclass else {}
+        return first | {
+            "Event-Name": name,
+            "Core-UUID": self.core,
+            "FreeSWITCH-Hostname": names.SWITCHNAME,
+            "FreeSWITCH-Switchname": names.SWITCHNAME,
+            "FreeSWITCH-IPv4": "127.0.0.1",
+            "Event-Date-Timestamp": str(self.clock.micros()),
+            "Event-Calling-File": "simulator",
+            "Event-Sequence": str(self._sequence),
+        }
+
+    # --- legs ---------------------------------------------------------------------------------------------------------
+
+    def find(self, leg: str) -> Leg | None:
+        """A leg that has not been hung up."""
+        found = self.legs.get(leg)
+        return found if found and not found.ended else None
+
+    def live(self) -> list[Leg]:
+        """All legs, oldest first."""
+        return [leg for leg in self.legs.values() if not leg.ended]
+
+    def variable(self, leg: Leg, name: str) -> str | None:
+        """A channel variable, or the global one of that name (``switch_channel_get_variable``)."""
+        value = leg.variables.get(name)
+        return self.globals.get(name) if value is None else value
+
+    def add(self, leg: Leg) -> Leg:
+        """A leg comes to be."""
+        self.sessions += 1
+        leg.number = self.sessions
+        leg.created = self.clock.micros()
+        leg.set({"direction": "outbound" if leg.outbound else "inbound", "uuid": leg.id, "channel_name": leg.name,
+                 "session_id": str(leg.number), "call_uuid": leg.variables.get("call_uuid", leg.id),
+                 "sip_call_id": self.uuid()})  # fmt: skip
+        # The buffer works while bridged only if that is said too; otherwise the switch pauses it (switch_core_media.c).
+        leg.buffered = leg.variables.get("jitterbuffer_msec", "0") != "0" and true(
+            leg.variables.get("rtp_jitter_buffer_during_bridge")
+        )
+        self.legs[leg.id] = leg
+        if leg.outbound:
+            self.fire("CHANNEL_OUTGOING", leg)
+        leg.call_state = "RINGING"
+        leg.state = "CS_CONSUME_MEDIA" if leg.outbound else "CS_EXECUTE"
+        self.fire("CHANNEL_CREATE", leg)
+        return leg
+
+    def answer(self, leg: Leg) -> None:
+        """A leg is picked up."""
+        if leg.answered or leg.ended:
+            return
+        leg.answered = self.clock.micros()
+        leg.call_state = "ACTIVE"
+        leg.set({"read_codec": leg.codec, "read_rate": str(leg.rate), "write_codec": leg.codec,
+                 "write_rate": str(leg.rate), "endpoint_disposition": "ANSWER"})  # fmt: skip
+        self.changed_codec(leg)
+        self.fire("CHANNEL_ANSWER", leg)
+        self.touch(leg)
+        for coach, timer in self._waiting.pop(leg.id, []):
+            timer.cancel()
+            if coach.application == "eavesdrop" and coach.up:
+                self.bugs.attach(coach, leg)
+
+    def changed_codec(self, leg: Leg) -> None:
+        """CODEC, with its own header in small letters beside the one of all channel events (switch_core_codec.c)."""
+        codec = "L16" if leg.listens_to else leg.codec
+        self.raise_event("CODEC", {"channel-read-codec-name": codec, "channel-read-codec-rate": str(leg.rate)}, leg)
+
+    def touch(self, leg: Leg) -> None:
+        """Something that its audio depends on has changed."""
+        self.timeline.note(leg.id, self.clock.now(), leg.view())
+
+    # --- bridges ------------------------------------------------------------------------------------------------------
+
+    def bridge(self, a: Leg, b: Leg) -> None:
+        """Join two legs; ``a`` is the originator, whose events speak for both."""
+        if not (a.up and b.up):
+            return
+        for leg, other in ((a, b), (b, a)):
+            self.stop_application(leg)
+            leg.peer = leg.other = other
+            leg.originator = leg is a
+            leg.call_state = "ACTIVE"
+            leg.state = "CS_EXECUTE" if leg is a and not leg.outbound else "CS_EXCHANGE_MEDIA"
+            leg.bridged = self.clock.micros()
+            leg.set({"bridge_uuid": other.id, "signal_bond": other.id, "bridge_channel": other.name,
+                     "call_uuid": a.id, "last_bridge_to": other.id})  # fmt: skip
+            self.touch(leg)
+        self.fire("CHANNEL_BRIDGE", a, Bridge_A_Unique_ID=a.id, Bridge_B_Unique_ID=b.id)
+
+    def unbridge(self, leg: Leg) -> Leg | None:
+        """Part two legs, and return the other one. What becomes of it is for the caller to say."""
+        other = leg.peer
+        if other is None:
+            return None
+        a, b = (leg, other) if leg.originator else (other, leg)
+        for each in (a, b):
+            each.peer = None
+            each.variables.pop("bridge_uuid", None)  # signal_bond stays: it outlives the bridge
+            self.touch(each)
+        self.fire("CHANNEL_UNBRIDGE", a, Bridge_A_Unique_ID=a.id, Bridge_B_Unique_ID=b.id)
+        return other
+
+    def uuid_bridge(self, a: Leg, b: Leg) -> None:
+        """Bridge two legs, whatever they were doing. Their former parties are hung up (recorded: a take-over)."""
+        former = [each.peer for each in (a, b) if each.peer is not None and each.peer not in (a, b)]
+        for leg in former:
+            if true(leg.variables.get("park_after_bridge")):
+                self.unbridge(leg)
+                self.park(leg)
+            else:
+                self.hang_up(leg, "NORMAL_CLEARING", keep_peer=True)
+        for leg in (a, b):
+            self.unbridge(leg)
+            self.stop_application(leg)
+        self.clock.after(FRAME, self._bridge_by_command, a, b)
+
+    def _bridge_by_command(self, a: Leg, b: Leg) -> None:
+        if a.up and b.up:
+            for leg, other in ((a, b), (b, a)):
+                leg.set({"current_application": "uuid_bridge", "current_application_data": other.id})
+                self.fire("CHANNEL_EXECUTE", leg, Application="uuid_bridge", Application_Data=other.id)
+            self.bridge(a, b)
+
+    def after_bridge(self, leg: Leg) -> None:
+        """A leg's bridge is over and the leg is not."""
+        if leg.ended:
+            return
+        if true(leg.variables.get("park_after_bridge")):
+            self.park(leg)
+        elif leg.pending and not true(leg.variables.get("hangup_after_bridge")):
+            self.next_application(leg)
+        else:
+            self.hang_up(leg, "NORMAL_CLEARING")
+
+    # --- applications -------------------------------------------------------------------------------------------------
+
+    def transfer(self, leg: Leg, applications: Iterable[Application]) -> None:
+        """``uuid_transfer … inline``: leave whatever it does, run these one after the other. The gate starts closed."""
+        other = self.unbridge(leg)
+        if other is not None:
+            self.clock.after(FRAME, self.after_bridge, other)
+        self.stop_application(leg)
+        leg.pending = list(applications)
+        self.clock.after(0, self.next_application, leg)
+
+    def stop_application(self, leg: Leg) -> None:
+        """End eavesdrop or park."""
+        if leg.listens_to is not None:
+            self.bugs.detach(leg)
+        if leg.application == "park":
+            self.fire("CHANNEL_UNPARK", leg)
+        leg.application = leg.data = ""
+
+    def next_application(self, leg: Leg) -> None:
+        """Run the next of a leg's applications; a leg that has none left ends."""
+        if leg.ended or leg.peer is not None:
+            return
+        self.stop_application(leg)
+        if not leg.pending:
+            self.hang_up(leg, "NORMAL_CLEARING")
+            return
+        name, data = leg.pending.pop(0)
+        leg.state = "CS_EXECUTE"
+        leg.application, leg.data = name, data
+        leg.variables["current_application"] = name
+        if data:
+            leg.variables["current_application_data"] = data
+        self.fire("CHANNEL_EXECUTE", leg, Application=name, Application_Data=data)
+        if name == "park":
+            self.fire("CHANNEL_PARK", leg)
+        elif name == "eavesdrop":
+            self._eavesdrop(leg, data)
+        elif name == "hangup":
+            self.hang_up(leg, data or "NORMAL_CLEARING")
+        elif name == "sleep":
+            self.clock.after(int(data or 0) / 1000, self._go_on, leg, name)
+        elif name != "echo":
+            self.next_application(leg)
+
+    def _go_on(self, leg: Leg, name: str) -> None:
+        if leg.application == name:
+            self.next_application(leg)
+
+    def park(self, leg: Leg) -> None:
+        """Park a leg, and forget what it was to do next."""
+        leg.pending = [("park", "")]
+        self.next_application(leg)
+
+    def _eavesdrop(self, coach: Leg, target: str) -> None:
+        leg = self.find(target)
+        if leg is None or leg is coach:
+            self.next_application(coach)
+        elif leg.answered:
+            self.bugs.attach(coach, leg)
+        else:
+            timer = self.clock.after(WAIT_FOR_MEDIA, self._go_on, coach, "eavesdrop")
+            self._waiting.setdefault(leg.id, []).append((coach, timer))
+
+    # --- hold ---------------------------------------------------------------------------------------------------------
+
+    def hold(self, leg: Leg, on: bool) -> None:
+        """By command or by the phone's re-INVITE: all silent, a coach on this leg too. The gate stays as it is."""
+        if leg.held == on or not leg.up:
+            return
+        leg.held = on
+        leg.call_state = "HELD" if on else "UNHELD"
+        self.fire("CHANNEL_HOLD" if on else "CHANNEL_UNHOLD", leg)
+        if not on:
+            leg.call_state = "ACTIVE"
+        self.touch(leg)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def hang_up(self, leg: Leg, cause: str, keep_peer: bool = False) -> None:
+        """Hang up a leg. The other one follows, parks or goes on, as its variables say; with ``keep_peer`` it waits for
+        whatever comes next."""
+        if leg.ended:
+            return
+        leg.ended = cause
+        leg.state = "CS_HANGUP"
+        self.touch(leg)
+        self.fire("CHANNEL_HANGUP", leg)
+        if leg.listens_to is not None:
+            self.bugs.detach(leg)
+        for coach, timer in self._waiting.pop(leg.id, []):
+            timer.cancel()
+            self._go_on(coach, "eavesdrop")
+        self.clock.after(FRAME, self._part, leg, keep_peer)
+        if keep_peer:
+            self.unbridge(leg)
+
+    def _part(self, leg: Leg, keep_peer: bool) -> None:
+        leg.call_state = "HANGUP"
+        leg.state = "CS_REPORTING"
+        other = self.unbridge(leg)
+        if other is not None and not keep_peer:
+            self.after_bridge(other)
+        self.fire("CHANNEL_HANGUP_COMPLETE", leg)
+        coaches = self.bugs.clear(leg)
+        leg.gone = True
+        self.legs.pop(leg.id, None)
+        self.tasks.delete_group(leg.id)  # switch_core_session.c deletes the tasks of a leg's own group
+        self.fire("CHANNEL_DESTROY", leg)
+        for coach in coaches:
+            self.next_application(coach)
+        for call in list(self.on_end):
+            call(leg)
+        self.clock.after(KEEP, self.bugs.forget, leg.id)
