@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its threads so far (proc(5), /proc/pid/stat)."""
+    """User and system time of a process and its threads so far (proc(5), /proc/pid/stat).
+
+    The kernel scales both to the exact run time, so short bursts count; the sums in /proc/stat may count ticks alone.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -18,18 +21,3 @@ def resident_mib(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise OSError(f"/proc/{pid}/status has no VmRSS")
-
-
-Ticks = tuple[int, int]
-
-
-def machine_ticks() -> Ticks:
-    """Idle and all clock ticks of the machine since it started."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return fields[3] + fields[4], sum(fields)
-
-
-def idle_share(since: Ticks) -> float:
-    """The part of all cores' time that was idle since then, 0 to 1."""
-    idle, whole = machine_ticks()
-    return (idle - since[0]) / max(whole - since[1], 1)
