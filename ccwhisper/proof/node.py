@@ -143,6 +143,8 @@ class PrivateNode:
         self.rtp_max = self.rtp_min + _MEDIA_BLOCKS.step - 2
         self.esl_password = secrets.token_hex(16)
         self.version = ""
+        self.boot_log = ""
+        """What was logged until it was ready."""
         self._phone_secret = secrets.token_hex(16)
         self._environment = dict(environment or {})
         self._arguments = arguments
@@ -282,6 +284,7 @@ class PrivateNode:
                 running = _running_profiles(self.api("sofia status", timeout=2.0))
                 if not (absent := [name for name in PROFILES if name not in running]):
                     self.version = _version(self.api("version"))
+                    self.boot_log = self.log_path.read_text(errors="replace")
                     return
                 missing = f"SIP profile {' and '.join(absent)} not running"
             except AuthenticationRefused:
