@@ -8,6 +8,7 @@ the state is read again, and an old effect would act on it unseen.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class SwitchNode:
         self._generation = 0
         self._jobs: dict[str, SessionId] = {}
         self._deadmen: dict[str, int] = {}
+        self._sounding: dict[LegId, float] = {}  # until when a leg's beep lasts, by the monotonic clock
         self._moved: set[LegId] = set()  # legs whose bridge has changed since the node was read
         self._worker: gevent.Greenlet[[], None] | None = None
         self.link = Link(
@@ -279,7 +281,13 @@ class SwitchNode:
 
     @_do.register
     def _beep(self, effect: fx.Beep) -> None:
+        # The switch has only one of the same tone on a leg. While it lasts, the agent is being told.
+        now = time.monotonic()
+        self._sounding = {leg: until for leg, until in self._sounding.items() if until > now}
+        if effect.leg in self._sounding:
+            return
         self.link.api(cmd.displace_start(effect.leg, cmd.tone(effect.tone.level, effect.tone.parts), mux=True))
+        self._sounding[effect.leg] = now + sum(on + off for on, off, _ in effect.tone.parts) / 1000
 
     @_do.register
     def _arm(self, effect: fx.ArmDeadman) -> None:
