@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ccwhisper.simulator.bugs import Bugs, tone_of
+from ccwhisper.simulator.bugs import Bugs
 from ccwhisper.simulator.callcenter import CallCenter
 from ccwhisper.simulator.control import Control
 from ccwhisper.simulator.legs import Leg
-from ccwhisper.simulator.media import FRAME
 from ccwhisper.simulator.parties import Parties
 from ccwhisper.simulator.queries import NO_CHANNEL, OK, queries, split
 from ccwhisper.simulator.wire import Request
@@ -84,6 +81,19 @@ class Api:
         self._switch.raise_event(name.upper() or "COMMAND", more, body=request.body, subclass=subclass)
         return identifier
 
+    def send_message(self, leg: str, request: Request) -> str:
+        """``sendmsg``: queued to a leg, and answered before it has been read (``parse_command``)."""
+        found = self._switch.find(leg)
+        if found is None:
+            return f"-ERR invalid session id [{leg}]"
+        match request.get("call-command"):
+            case "execute":
+                found.messages.append((request.get("execute-app-name"), request.get("execute-app-arg")))
+            case "hangup":
+                found.messages.append(("hangup", request.get("hangup-cause")))
+        self._switch.read_messages(found)
+        return "+OK"
+
     # --- variables ----------------------------------------------------------------------------------------------------
 
     def _do_uuid_setvar(self, rest: str) -> str:
@@ -142,20 +152,9 @@ class Api:
         leg = self._switch.find(words[0]) if len(words) > 1 else None
         if leg is None:
             return NO_CHANNEL if len(words) > 1 else "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] …\n"
-        if words[1] == "-bleg" and len(words) > 2:
-            leg = leg.peer or leg
-            words.pop(1)
-        if words[2:3] == ["inline"]:
-            self._switch.transfer(leg, _inline(words[1]))
-            return OK
-        user = words[1].partition("@")[0]
-        if user not in self._parties.phones:
-            self._switch.hang_up(leg, "NO_ROUTE_DESTINATION")
-            return OK
-        other = self._switch.unbridge(leg)
-        if other is not None:
-            self._switch.clock.after(FRAME, self._switch.after_bridge, other)
-        self._parties.connect(leg, user)
+        if words[2:3] != ["inline"]:
+            return "-ERR the simulator has no dialplan: inline only\n"
+        self._switch.transfer(leg, _inline(words[1]))
         return OK
 
     def _do_uuid_bridge(self, rest: str) -> str:
@@ -206,7 +205,14 @@ class Api:
         leg = self._switch.find(words[0]) if len(words) > 1 else None
         if leg is None:
             return "-ERR Operation failed\n"
-        leg.buffered = words[1].split(":")[0].isdigit() and int(words[1].split(":")[0]) > 0
+        match words[1]:  # check_jb in switch_core_media.c
+            case "pause" | "resume" as what:
+                leg.buffer_paused = what == "pause"
+            case "stop":
+                leg.buffer_ms = 0
+            case size:  # one that the bridge has paused stays paused
+                leg.variables["jitterbuffer_msec"] = size
+                leg.set_buffer(size)
         return "+OK Success\n"
 
     def _do_uuid_displace(self, rest: str) -> str:
@@ -235,25 +241,6 @@ class Api:
         done = _record(bugs, leg, words[1], path)
         return "+OK Success\n" if done else f"-ERR Cannot {words[1]} recording session!\n"
 
-    def _do_uuid_broadcast(self, rest: str) -> str:
-        words = split(rest)
-        leg = self._switch.find(words[0]) if len(words) > 1 else None
-        if leg is None:
-            return "-ERR invalid uuid\n"
-        tone = tone_of(words[1])
-        seconds = tone[1] if tone and tone[1] < math.inf else 1.0
-        which = words[2] if words[2:] else "aleg"
-        legs = [leg] if "aleg" in which or "both" in which else []
-        legs += [leg.peer] if leg.peer and ("bleg" in which or "both" in which) else []
-        for each in legs:  # what it plays replaces the bridge for as long as it takes: nothing passes either way
-            self._broadcast(each, True)
-            self._switch.clock.after(seconds, self._broadcast, each, False)
-        return "+OK Message sent\n"
-
-    def _broadcast(self, leg: Leg, on: bool) -> None:
-        leg.broadcast = on
-        self._switch.touch(leg)
-
     # --- later --------------------------------------------------------------------------------------------------------
 
     def _do_sched_api(self, rest: str) -> str:
@@ -269,15 +256,6 @@ class Api:
     def _do_sched_del(self, rest: str) -> str:
         tasks = self._switch.tasks
         return f"+OK Deleted: {tasks.delete(int(rest)) if rest.isdigit() else tasks.delete_group(rest)}\n"
-
-    def _do_sched_hangup(self, rest: str) -> str:
-        words = split(rest)
-        leg = self._switch.find(words[1]) if len(words) > 1 else None
-        if leg is None or not words[0].removeprefix("+").isdigit():
-            return NO_CHANNEL
-        hang_up = partial(self._switch.hang_up, leg, _cause(words[2] if words[2:] else "", "ALLOTTED_TIMEOUT"))
-        self._switch.tasks.add(int(words[0].removeprefix("+")), leg.id, "switch_ivr_schedule_hangup", hang_up)
-        return OK
 
 
 def _record(bugs: Bugs, leg: Leg, action: str, path: str) -> bool:

@@ -1,9 +1,8 @@
-"""mod_callcenter, as far as its events, its variables and ``callcenter_config`` are concerned: one queue, callback
+"""mod_callcenter, as far as its events, its variables and the status of agents are concerned: one queue, callback
 agents and agents who stay off-hook. The longest idle agent is rung."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +17,6 @@ WRAP_UP: Final = 1.0
 RETRY: Final = 5.0
 """Seconds: the example node's wrap-up-time, and its busy-delay-time."""
 
-_AGENT_COLUMNS: Final = (
-    "name|instance_id|uuid|type|contact|status|state|max_no_answer|wrap_up_time|reject_delay_time|busy_delay_time"
-    "|no_answer_delay_time|last_bridge_start|last_bridge_end|last_offered_call|last_status_change|no_answer_count"
-    "|calls_answered|talk_time|ready_time|external_calls_count"
-)
-_MEMBER_COLUMNS: Final = (
-    "queue|instance_id|uuid|session_uuid|cid_number|cid_name|system_epoch|joined_epoch|rejoined_epoch|bridge_epoch"
-    "|abandoned_epoch|base_score|skill_score|serving_agent|serving_system|state|score"
-)
-
 
 @dataclass
 class Agent:
@@ -39,8 +28,6 @@ class Agent:
     state: str = "Waiting"
     standby: Leg | None = None  # the leg of an agent who stays off-hook
     free_since: float = 0.0
-    leg: str = ""
-    calls: int = 0
 
 
 @dataclass
@@ -69,7 +56,6 @@ class CallCenter:
             if phone.is_agent
         }
         self.members: dict[str, Member] = {}
-        self._planned = False
         self.switch.on_end.append(self._ended)
 
     def queue(self, number: str, name: str) -> Leg:
@@ -173,8 +159,6 @@ class CallCenter:
             self.switch.hang_up(leg, "ORIGINATOR_CANCEL")
             return
         member.agent_leg, member.answered = leg, self._epoch()
-        agent.leg = leg.id
-        agent.calls += 1
         leg.set(self._variables(member, agent) | {"cc_agent_bridged": "true"})
         member.leg.set({"cc_agent": agent.name, "cc_agent_uuid": leg.id, "cc_agent_bridged": "true"})
         # The event comes before the bridge (measured: up to 50 ms): a coach must wait for CHANNEL_BRIDGE.
@@ -206,7 +190,6 @@ class CallCenter:
         self._count()
         if agent is not None:
             self._state(agent, "Waiting")
-            agent.leg = ""
             agent.free_since = self.switch.clock.now() + (WRAP_UP if member.answered else 0.0)
             self._plan(WRAP_UP + FRAME)
 
@@ -242,42 +225,13 @@ class CallCenter:
                      "CC-Member-Session-UUID": member.leg.id, "CC-Member-CID-Name": member.leg.cid_name,
                      "CC-Member-CID-Number": member.leg.cid_number}, leg)  # fmt: skip
 
-    # --- callcenter_config --------------------------------------------------------------------------------------------
-
     def config(self, words: list[str]) -> str:
-        """The lists, and an agent's status."""
+        """``callcenter_config``: an agent's status is what there is of it."""
         match words:
             case ["agent", "set", "status", name, status] if self.set_status(name, status):
                 return "+OK\n"
-            case ["agent", "list"] | ["queue", "list", "agents", "support@default"]:
-                return _table(_AGENT_COLUMNS, map(self._agent_row, self.agents.values()))
-            case ["queue", "list", "members", "support@default"]:
-                rows = [self._member_row(member) for member in self.members.values()]
-                return _table(_MEMBER_COLUMNS, rows) if rows else "+OK\n"
-            case ["queue", "list"]:
-                return _table("name|strategy", [f"{QUEUE}|longest-idle-agent"])
-            case ["tier", "list"] | ["queue", "list", "tiers", "support@default"]:
-                rows = [f"{QUEUE}|{name}|Ready|1|{at}" for at, name in enumerate(self.agents, 1)]
-                return _table("queue|agent|state|level|position", rows)
         return "-ERR Invalid Command!\n"
-
-    def _agent_row(self, agent: Agent) -> str:
-        contact = f"[jitterbuffer_msec=40,rtp_jitter_buffer_during_bridge=true]user/{agent.name}"
-        row = [agent.name, "single_box", agent.leg, _type(agent), contact, agent.status, agent.state, "3",
-               str(int(WRAP_UP)), "5", "5", *["0"] * 6, str(agent.calls), "0", "0", "0"]  # fmt: skip
-        return "|".join(row)
-
-    def _member_row(self, member: Member) -> str:
-        state = "Answered" if member.answered else "Trying" if member.agent else "Waiting"
-        row = [QUEUE, "single_box", member.id, member.leg.id, member.leg.cid_number, member.leg.cid_name,
-               str(member.joined), str(member.joined), "0", str(member.answered), "0", "0", "0",
-               member.agent.name if member.agent else "", "single_box", state, "1"]  # fmt: skip
-        return "|".join(row)
 
 
 def _type(agent: Agent) -> str:
     return "uuid-standby" if agent.standby else "callback"
-
-
-def _table(columns: str, rows: Iterable[str]) -> str:
-    return "\n".join([columns, *rows, "+OK\n"])

@@ -47,7 +47,8 @@ class Leg:
     held: bool = False
     codec: str = "PCMU"
     rate: int = 8000
-    buffered: bool = False
+    buffer_ms: int = 0  # jitter buffer; 0 for none
+    buffer_paused: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     application: str = ""
     data: str = ""
@@ -59,7 +60,7 @@ class Leg:
     listens_to: Leg | None = None
     listening_bug: int = 0
     commands: list[tuple[float, str]] = field(default_factory=list)  # eavesdrop commands that wait for their frame
-    broadcast: bool = False
+    messages: list[Application] = field(default_factory=list)  # of sendmsg, that nobody has read yet
 
     def set(self, values: dict[str, str]) -> None:
         """Set channel variables."""
@@ -70,12 +71,20 @@ class Leg:
         """Answered and not hung up."""
         return bool(self.answered) and not self.ended
 
+    def set_buffer(self, size: str) -> None:
+        """Milliseconds, and what may stand behind a colon; less than 10 is none (``check_jb``)."""
+        number = size.partition(":")[0]
+        self.buffer_ms = int(number) if number.isdigit() and int(number) >= 10 else 0
+
+    @property
+    def buffered(self) -> bool:
+        """Whether a jitter buffer is at work."""
+        return self.buffer_ms > 0 and not self.buffer_paused
+
     def view(self) -> View:
         """What the audio of this leg depends on, as it is now."""
         link, other = "", ""
-        if self.broadcast:
-            link = "tone"
-        elif self.peer is not None:
+        if self.peer is not None:
             link, other = "bridge", self.peer.id
         elif self.listens_to is not None:
             link, other = "eavesdrop", self.listens_to.id
@@ -87,7 +96,6 @@ class Leg:
             link=link,
             other=other,
             bug=self.listening_bug,
-            played=self.broadcast,
             bugs=tuple(self.bugs),
         )
 
@@ -187,8 +195,3 @@ def row(leg: Leg) -> dict[str, str]:
         "callee_num": leg.callee_number,
         "call_uuid": leg.variables.get("call_uuid", leg.id),
     }
-
-
-def bridge_row(leg: Leg, other: Leg) -> dict[str, str]:
-    """A bridge's line in ``show bridged_calls``: the originator first."""
-    return row(leg) | {f"b_{name}": value for name, value in row(other).items()}

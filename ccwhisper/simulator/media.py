@@ -60,16 +60,15 @@ class Bug:
 @dataclass(frozen=True, slots=True)
 class View:
     """What holds for a leg from some frame on. ``link`` says what its party is given to hear: the leg that it is
-    bridged with, the leg it listens to (with the bug), a tone, or nothing."""
+    bridged with, the leg it listens to (with the bug), or nothing."""
 
     up: bool = False
     party: str = ""
     rate: int = 8000
     held: bool = False
-    link: str = ""  # bridge, eavesdrop, tone
+    link: str = ""  # bridge, eavesdrop
     other: str = ""
     bug: int = 0
-    played: bool = False  # a broadcast plays on this leg: nothing of it reaches the other one
     bugs: tuple[Bug, ...] = ()
 
 
@@ -190,13 +189,10 @@ class Timeline:
             return {}
         mix: Mix = {}
         if view.link == "bridge":
-            if not self._view(view.other, frame).played:
-                mix = dict(self._read(view.other, frame, 0, depth + 1))
+            mix = dict(self._read(view.other, frame, 0, depth + 1))
         elif view.link == "eavesdrop":
             mix = dict(self._read(view.other, frame, view.bug, depth + 1))
             _add(mix, self._written(view.other, frame, view.bug, depth + 1))
-        elif view.link == "tone":
-            mix = {BEEP: SPEECH}
         for bug in view.bugs:
             if bug.id == upto:
                 return mix

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ccwhisper.simulator import legs as names
+from ccwhisper.simulator.wire import plain_headers
 
 if TYPE_CHECKING:
     from ccwhisper.simulator.state import Switch
@@ -74,7 +75,7 @@ class _Queries:
         dump = self._switch.head("CHANNEL_DATA") | names.headers(leg)
         if words[1:] == ["json"]:
             return json.dumps(dump)
-        return "".join(f"{name}: {value}\n" for name, value in dump.items())
+        return plain_headers(dump)
 
     def _do_uuid_getvar(self, rest: str) -> str:
         words = split(rest)
@@ -86,7 +87,7 @@ class _Queries:
 
     def _do_show(self, rest: str) -> str:
         words = rest.split()
-        rows = self._rows(words[0] if words else "")
+        rows = self._switch.tables.rows(words[0] if words else "")
         if rows is None:
             return "-USAGE: codec|endpoint|application|api|…\n"
         if words[1:2] == ["count"]:
@@ -100,17 +101,3 @@ class _Queries:
             writer.writeheader()
             writer.writerows(rows)
         return f"{text.getvalue()}\n{len(rows)} total.\n"
-
-    def _rows(self, what: str) -> list[dict[str, str]] | None:
-        live = self._switch.live()
-        bridges = [names.bridge_row(leg, leg.peer) for leg in live if leg.peer is not None and leg.originator]
-        match what:
-            case "channels":
-                return [names.row(leg) for leg in live]
-            case "bridged_calls":
-                return bridges
-            case "calls":
-                return [*bridges, *(names.row(leg) for leg in live if leg.peer is None)]
-            case "tasks":
-                return [task.row() for task in self._switch.tasks.tasks.values()]
-        return None

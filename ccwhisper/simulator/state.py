@@ -16,6 +16,7 @@ from ccwhisper.simulator.bugs import Bugs
 from ccwhisper.simulator.clock import Clock, Timer
 from ccwhisper.simulator.legs import Leg, true
 from ccwhisper.simulator.media import FRAME, Timeline
+from ccwhisper.simulator.tables import Tables
 from ccwhisper.simulator.tasks import Tasks
 from ccwhisper.simulator.wire import Conversation, Event
 
@@ -40,8 +41,8 @@ class Switch:
         self.timeline = Timeline()
         self.bugs = Bugs(self)
         self.tasks = Tasks(self)
+        self.tables = Tables(clock)
         self.conversations: list[Conversation] = []
-        self.taps: list[Callable[[Event], object]] = []
         self.on_end: list[Callable[[Leg], object]] = []
         """Called when a leg is gone."""
         self.core = self.uuid()
@@ -63,14 +64,14 @@ class Switch:
         self, name: str, more: dict[str, str], leg: Leg | None = None, body: str = "", subclass: str = ""
     ) -> None:
         """Raise an event with headers of any name. Nothing is built when nobody listens."""
+        if leg is not None:
+            self.tables.note(leg)
         listeners = [each for each in self.conversations if each.wants(name, subclass)]
-        if not listeners and not self.taps:
+        if not listeners:
             return
         event = Event(name, self.head(name, subclass) | more | (names.headers(leg) if leg else {}), body)
         for listener in listeners:
             listener.deliver(event)
-        for tap in self.taps:
-            tap(event)
 
     def head(self, name: str, subclass: str = "") -> dict[str, str]:
         """The headers that every event begins with."""
@@ -111,10 +112,7 @@ class Switch:
         leg.set({"direction": "outbound" if leg.outbound else "inbound", "uuid": leg.id, "channel_name": leg.name,
                  "session_id": str(leg.number), "call_uuid": leg.variables.get("call_uuid", leg.id),
                  "sip_call_id": self.uuid()})  # fmt: skip
-        # The buffer works while bridged only if that is said too; otherwise the switch pauses it (switch_core_media.c).
-        leg.buffered = leg.variables.get("jitterbuffer_msec", "0") != "0" and true(
-            leg.variables.get("rtp_jitter_buffer_during_bridge")
-        )
+        leg.set_buffer(leg.variables.get("jitterbuffer_msec", "0"))
         self.legs[leg.id] = leg
         if leg.outbound:
             self.fire("CHANNEL_OUTGOING", leg)
@@ -161,6 +159,9 @@ class Switch:
             leg.call_state = "ACTIVE"
             leg.state = "CS_EXECUTE" if leg is a and not leg.outbound else "CS_EXCHANGE_MEDIA"
             leg.bridged = self.clock.micros()
+            # A bridge pauses the buffer of a leg that does not say otherwise (switch_core_media.c, INDICATE_BRIDGE).
+            stays = true(leg.variables.get("rtp_jitter_buffer_during_bridge"))
+            leg.buffer_paused = leg.buffer_ms > 0 and not stays
             leg.set({"bridge_uuid": other.id, "signal_bond": other.id, "bridge_channel": other.name,
                      "call_uuid": a.id, "last_bridge_to": other.id})  # fmt: skip
             self.touch(leg)
@@ -174,6 +175,7 @@ class Switch:
         a, b = (leg, other) if leg.originator else (other, leg)
         for each in (a, b):
             each.peer = None
+            each.buffer_paused = False
             each.variables.pop("bridge_uuid", None)  # signal_bond stays: it outlives the bridge
             self.touch(each)
         self.fire("CHANNEL_UNBRIDGE", a, Bridge_A_Unique_ID=a.id, Bridge_B_Unique_ID=b.id)
@@ -247,6 +249,7 @@ class Switch:
         self.fire("CHANNEL_EXECUTE", leg, Application=name, Application_Data=data)
         if name == "park":
             self.fire("CHANNEL_PARK", leg)
+            self.read_messages(leg)
         elif name == "eavesdrop":
             self._eavesdrop(leg, data)
         elif name == "hangup":
@@ -259,6 +262,14 @@ class Switch:
     def _go_on(self, leg: Leg, name: str) -> None:
         if leg.application == name:
             self.next_application(leg)
+
+    def read_messages(self, leg: Leg) -> None:
+        """What ``sendmsg`` asked for. Only a parked leg reads it: eavesdrop's loop never does (measured), so that it
+        waits until the eavesdrop is over."""
+        if leg.application == "park" and leg.messages:
+            leg.pending = [*leg.messages, ("park", "")]
+            leg.messages.clear()
+            self.clock.after(0, self.next_application, leg)
 
     def park(self, leg: Leg) -> None:
         """Park a leg, and forget what it was to do next."""

@@ -1,4 +1,4 @@
-"""Scheduled commands: ``sched_api``, ``sched_del``, ``sched_hangup``."""
+"""Scheduled commands: ``sched_api``, ``sched_del`` (``switch_scheduler.c``)."""
 
 from __future__ import annotations
 
@@ -50,14 +50,18 @@ class Tasks:
         timer = clock.after(at - clock.wall(), self._run, self._last, call)
         task = Task(self._last, group, description, at, timer)
         self.tasks[task.id] = task
-        self._switch.raise_event("ADD_SCHEDULE", task.headers())
+        self._raise("ADD_SCHEDULE", task)
         return task
 
     def _run(self, task: int, call: Callable[[], object]) -> None:
         done = self.tasks.pop(task)
-        self._switch.raise_event("EXE_SCHEDULE", done.headers())
+        self._raise("EXE_SCHEDULE", done)
         call()
-        self._switch.raise_event("DEL_SCHEDULE", done.headers())
+        self._raise("DEL_SCHEDULE", done)
+
+    def _raise(self, name: str, task: Task) -> None:
+        self._switch.tables.note_task(task, name == "ADD_SCHEDULE")
+        self._switch.raise_event(name, task.headers())
 
     def delete(self, task: int) -> int:
         """Delete one; how many there were."""
@@ -65,7 +69,7 @@ class Tasks:
         if found is None:
             return 0
         found.timer.cancel()
-        self._switch.raise_event("DEL_SCHEDULE", found.headers())
+        self._raise("DEL_SCHEDULE", found)
         return 1
 
     def delete_group(self, group: str) -> int:

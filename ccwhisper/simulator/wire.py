@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,9 +12,11 @@ from typing import Final, Protocol
 from urllib.parse import quote
 
 BANNER: Final = b"Content-Type: auth/request\nX-Switch: ccwhisper simulator, not for production\n\n"
-GOODBYE: Final = b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n"
+_FAREWELL: Final = b"The simulator has hung up.\n"
+GOODBYE: Final = b"Content-Type: text/disconnect-notice\nContent-Length: %d\n\n%b" % (len(_FAREWELL), _FAREWELL)
 MAX_REQUEST: Final = 10 * 1024 * 1024
 _SAFE: Final = "!$'()*,/-._~"
+_BORDER: Final = re.compile(rb"\r?\n\r?\n")
 
 
 class Broken(Exception):
@@ -51,10 +54,12 @@ class Splitter:
         return found
 
     def _cut(self) -> Request | None:
-        block, border, rest = self._buffer.lstrip(b"\r\n").replace(b"\r\n", b"\n").partition(b"\n\n")
-        if not border:
+        self._buffer = self._buffer.lstrip(b"\r\n")
+        border = _BORDER.search(self._buffer)
+        if border is None:
             return None
-        line, *more = block.decode("utf-8", "replace").split("\n")
+        rest = self._buffer[border.end() :]
+        line, *more = self._buffer[: border.start()].decode("utf-8", "replace").split("\n")
         headers = {}
         for each in more:
             name, colon, value = each.partition(":")
@@ -94,11 +99,14 @@ class Event:
     @cached_property
     def plain(self) -> bytes:
         """As ``text/event-plain``."""
-        lines = [f"{name}: {quote(value, safe=_SAFE)}\n" for name, value in self.headers.items()]
         text = self.body.encode("utf-8", "replace")
-        if text:
-            lines.append(f"Content-Length: {len(text)}\n")
-        return _frame("text/event-plain", "".join(lines).encode() + b"\n" + text)
+        length = f"Content-Length: {len(text)}\n" if text else ""
+        return _frame("text/event-plain", f"{plain_headers(self.headers)}{length}\n".encode() + text)
+
+
+def plain_headers(headers: Mapping[str, str]) -> str:
+    """One a line, values url-encoded (``switch_event_serialize``)."""
+    return "".join(f"{name}: {quote(value, safe=_SAFE)}\n" for name, value in headers.items())
 
 
 def _frame(kind: str, content: bytes) -> bytes:
@@ -116,6 +124,9 @@ class Host(Protocol):
 
     def send_event(self, name: str, request: Request) -> str:
         """Raise an event, or hand it to a leg. Returns its uuid."""
+
+    def send_message(self, leg: str, request: Request) -> str:
+        """Queue a call command to a leg. Returns the reply."""
 
     def uuid(self) -> str:
         """A fresh uuid."""
@@ -154,9 +165,15 @@ class Conversation:
         """Send an event, if it is wanted."""
         if not self.wants(event.name, event.subclass):
             return
-        if self._filters and not any(event.headers.get(name) == value for name, value in self._filters):
+        if self._filters and not any(self._passes(event, *each) for each in self._filters):
             return
         self._send(event.json if self._json else event.plain)
+
+    @staticmethod
+    def _passes(event: Event, name: str, value: str) -> bool:
+        # Whatever the case of either (event_handler); of its patterns and negations there are none here.
+        wanted = name.lower(), value.lower()
+        return any((key.lower(), text.lower()) == wanted for key, text in event.headers.items())
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -184,9 +201,7 @@ class Conversation:
         verb = verb.lower()
         rest = rest.strip()
         if verb == "exit" or verb.startswith("..."):
-            self._reply("+OK bye")
-            self._send(GOODBYE)
-            self._close()
+            self._leave("+OK bye")
         elif not self.authorised:
             self._authenticate(verb, rest)
         elif verb == "api":
@@ -198,16 +213,24 @@ class Conversation:
             self._host.background(rest, job)
         elif verb == "sendevent":
             self._reply(f"+OK {self._host.send_event(rest, request)}")
+        elif verb == "sendmsg":
+            self._reply(self._host.send_message(rest or request.get("session-id"), request))
+        elif verb in ("linger", "nolinger"):  # for sockets that the switch opens; here it never does
+            self._reply("-ERR not controlling a session")
         else:
             self._reply(self._subscribe(verb, rest))
+
+    def _leave(self, last: str) -> None:
+        self._reply(last)
+        self._send(GOODBYE)
+        self._close()
 
     def _authenticate(self, verb: str, word: str) -> None:
         if verb == "auth" and word == self._password:
             self.authorised = True
             self._reply("+OK accepted")
         elif verb == "auth":
-            self._reply("-ERR invalid")
-            self._close()
+            self._leave("-ERR invalid")
         else:
             self._reply("-ERR command not found")
 
@@ -231,10 +254,6 @@ class Conversation:
             return "+OK no longer listening for events"
         if verb == "filter":
             return self._filter(words)
-        if verb == "log":  # there is no log; clients of the console kind insist on one
-            return f"+OK log level {words[0] if words else 'debug'} [7]"
-        if verb == "nolog":
-            return "+OK no longer logging"
         return "-ERR command not found"
 
     def _event(self, words: list[str]) -> str:
