@@ -168,9 +168,9 @@ def late_packets(scene: Scene) -> int:
     return sum(after.t_ns < before.t_ns for before, after in pairwise(scene.agent.sent))
 
 
-def test_a_bad_line_is_not_made_worse(stage: Stage, report: Report) -> None:
-    """1 % of the agent's packets are lost on his way to the switch and 2 % come late. The same on a second call, whose
-    agent nobody coaches: what the caller misses there, he misses anyway."""
+def test_what_a_bad_line_costs(stage: Stage, report: Report) -> None:
+    """1 % of the agent's packets are lost on his way to the switch and 2 % come late. So are they on a second call,
+    whose agent nobody coaches: what becomes of them there is the switch's usual way."""
     scenes = {
         "coached": stage.call("1001", agent_source=Noise(15)),
         "not coached": stage.call("1002", agent_source=Noise(15)),
