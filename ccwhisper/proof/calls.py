@@ -121,8 +121,9 @@ class PhoneCall:
         """End the call: BYE, CANCEL or 603 by its state; returns when BYE is answered. Ended calls are left alone."""
         self._loop.run(lambda: self._leg.hangup(603)).wait(timeout)
 
-    def hold(self, music: Source | None = None, timeout: float = 5.0) -> None:
-        """Put the other side on hold (sendonly). We fall silent, or play `music`."""
+    def hold(self, music: Source | None = None, timeout: float = 5.0, *, inactive: bool = False) -> None:
+        """Put the other side on hold (sendonly, or inactive). We fall silent, or play `music` all the same."""
+        self._leg.hold_as = "inactive" if inactive else "sendonly"
         self._reinvite(held=True, codecs=None, timeout=timeout, music=music)
 
     def unhold(self, timeout: float = 5.0) -> None:
@@ -247,11 +248,12 @@ class PhoneCall:
     def telephone_events_received(self) -> list[TelephoneEvent]:
         """The keys that arrived as RTP events, in order."""
         found: dict[int, TelephoneEvent] = {}
+        clock = self._media.codec.clock if self._media.codec else 8000
         for t_ns, _, ts, payload in list(self._media.events):
             if len(payload) < 4 or payload[0] >= len(DTMF):
                 continue
             before = found.get(ts)
-            duration = (payload[2] << 8 | payload[3]) * 1000 / self.rate
+            duration = (payload[2] << 8 | payload[3]) * 1000 / clock
             ended = bool(payload[1] & 0x80) or (before is not None and before.ended)
             found[ts] = TelephoneEvent(DTMF[payload[0]], before.t_ns if before else t_ns, duration, ended)
         return list(found.values())

@@ -1,7 +1,7 @@
-"""The codecs of the synthetic phones: G.711 (ITU-T G.711) and L16 (RFC 3551, section 4.5.11), vectorised by tables.
+"""The codecs of the synthetic phones: G.711 (ITU-T G.711), L16 (RFC 3551, section 4.5.11), and G.722 from `g722`.
 
-Samples are int16. Frames are 20 ms. Encoding picks the nearest value that decoding can produce, so that a frame which a
-switch decodes and encodes again comes back unchanged, but for the two zeros of µ-law.
+Samples are int16. Frames are 20 ms. In G.711 encoding picks the nearest value that decoding can produce, so that
+a frame which a switch decodes and encodes again comes back unchanged, but for the two zeros of µ-law.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ccwhisper.proof import g722
+
 Pcm = NDArray[np.int16]
 
 FRAME_MS = 20
@@ -21,8 +23,10 @@ FRAME_MS = 20
 class Codec:
     """One way to put int16 samples into RTP payloads.
 
-    `name` is what SDP says, `rate` is in Hz (sampling rate and RTP clock are the same for all of these), `payload_type`
-    is the number that we offer; a peer's offer may use another one for a codec without a static number.
+    `name` is what SDP says, `rate` and `clock` are in Hz: of the samples and of RTP's timestamps, which differ for
+    G.722 (RFC 3551, section 4.5.2). `payload_type` is the number that we offer; a peer's offer may use another one for
+    a codec without a static number. `decode` takes a payload by itself; `decoder` makes a function that takes
+    payloads in order, for codecs that remember what came before.
     """
 
     name: str
@@ -30,6 +34,13 @@ class Codec:
     payload_type: int
     encode: Callable[[Pcm], bytes] = field(repr=False)
     decode: Callable[[bytes], Pcm] = field(repr=False)
+    clock: int
+    decoder: Callable[[], Callable[[bytes], Pcm]] = field(repr=False)
+
+    @property
+    def frame_ticks(self) -> int:
+        """How far RTP's timestamp moves in one frame."""
+        return self.clock * FRAME_MS // 1000
 
     @property
     def frame_samples(self) -> int:
@@ -41,7 +52,7 @@ class Codec:
         return payload.replace(b"\x7f", b"\xff") if self.name == "PCMU" else payload
 
     def __str__(self) -> str:
-        return f"{self.name}/{self.rate}"
+        return f"{self.name}/{self.clock}"
 
 
 def _ulaw_values() -> Pcm:
@@ -73,7 +84,7 @@ def _g711(name: str, payload_type: int, values: Pcm, zero: int | None) -> Codec:
         decoded: Pcm = values[np.frombuffer(payload, dtype=np.uint8)]
         return decoded
 
-    return Codec(name, 8000, payload_type, encode, decode)
+    return Codec(name, 8000, payload_type, encode, decode, 8000, lambda: decode)
 
 
 def _l16(rate: int, payload_type: int) -> Codec:
@@ -83,28 +94,43 @@ def _l16(rate: int, payload_type: int) -> Codec:
     def decode(payload: bytes) -> Pcm:
         return np.frombuffer(payload[: len(payload) // 2 * 2], dtype=">i2").astype(np.int16)
 
-    return Codec("L16", rate, payload_type, encode, decode)
+    return Codec("L16", rate, payload_type, encode, decode, rate, lambda: decode)
+
+
+def _g722() -> Codec:
+    def decode(payload: bytes) -> Pcm:
+        return g722.Decoder()(payload)
+
+    return Codec("G722", 16000, 9, g722.encode, decode, 8000, g722.Decoder)
 
 
 PCMU = _g711("PCMU", 0, _ulaw_values(), zero=0xFF)
 PCMA = _g711("PCMA", 8, _alaw_values(), zero=None)
 L16_16000 = _l16(16000, 96)
 L16_8000 = _l16(8000, 97)
+G722 = _g722()
 
-_BY_NAME = {"PCMU": PCMU, "PCMA": PCMA, "L16": L16_16000, "L16/16000": L16_16000, "L16/8000": L16_8000}
+_BY_NAME = {
+    "PCMU": PCMU,
+    "PCMA": PCMA,
+    "G722": G722,
+    "L16": L16_16000,
+    "L16/16000": L16_16000,
+    "L16/8000": L16_8000,
+}
 
 
 def codec_named(name: str) -> Codec:
-    """The codec called `name`: PCMU, PCMA, L16 or L16/16000, L16/8000. Raises ValueError for any other name."""
+    """The codec called `name`: PCMU, PCMA, G722, L16 or L16/16000, L16/8000. Raises ValueError for any other name."""
     try:
         return _BY_NAME[name.upper().removesuffix("/8000") if not name.upper().startswith("L16") else name.upper()]
     except KeyError:
         raise ValueError(f"no codec called {name!r}; there are {', '.join(sorted(_BY_NAME))}") from None
 
 
-def codec_of_rtpmap(name: str, rate: int) -> Codec | None:
+def codec_of_rtpmap(name: str, clock: int) -> Codec | None:
     """The codec that an SDP rtpmap means, or None when the phones do not speak it."""
-    for codec in (PCMU, PCMA, L16_16000, L16_8000):
-        if codec.name == name.upper() and codec.rate == rate:
+    for codec in (PCMU, PCMA, G722, L16_16000, L16_8000):
+        if codec.name == name.upper() and codec.clock == clock:
             return codec
     return None

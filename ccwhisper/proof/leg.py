@@ -61,6 +61,7 @@ class Leg:
         self.direction: sdp.Direction = "sendrecv"
         self.held_by_us = self.held_by_them = False
         self.music: Source | None = None
+        self.hold_as: sdp.Direction = "sendonly"
         self.end_cause: EndCause | None = None
         self.invite: Request | None = None
         self.answer_response: Response | None = None
@@ -111,7 +112,7 @@ class Leg:
     def offer(self, outcome: Outcome, attempts: int = 3) -> None:
         """Send a re-INVITE with our present codecs and hold; again after a moment when both did so at once (491)."""
         request = self.dialog.request("INVITE")
-        direction: sdp.Direction = "sendonly" if self.held_by_us else "sendrecv"
+        direction = self._wanted
         self._put(request, self._offer(direction))
         self._offering = True
 
@@ -224,6 +225,10 @@ class Leg:
 
     # -- within
 
+    @property
+    def _wanted(self) -> sdp.Direction:
+        return self.hold_as if self.held_by_us else "sendrecv"
+
     def _on_invite_response(self, response: Response | None) -> None:
         if response is None:
             self._end(EndCause("remote", 408))
@@ -290,7 +295,7 @@ class Leg:
     def _answer_to(self, offer_body: bytes) -> bytes | None:
         if not offer_body:
             self._late_offer = True
-            return self._offer("sendonly" if self.held_by_us else "sendrecv")
+            return self._offer(self._wanted)
         try:
             offer = sdp.parse(offer_body)
         except ValueError:
@@ -300,7 +305,7 @@ class Leg:
             return None
         if offer.secure and self._key is None:
             self._key = secrets.token_bytes(30)
-        direction = sdp.answer_direction(offer.direction, "sendonly" if self.held_by_us else "sendrecv")
+        direction = sdp.answer_direction(offer.direction, self._wanted)
         self._agree(offer, chosen, direction)
         mine = self._description((chosen,), direction, offer.event_type, offer.secure, offer.crypto_tag)
         self._version += 1
@@ -344,8 +349,9 @@ class Leg:
             self._flow()
 
     def _flow(self) -> None:
-        may = self.direction in ("sendrecv", "sendonly") and self.remote is not None and self.remote.port > 0
-        self.media.start(may and (not self.held_by_us or self.music is not None), self.line.loop.now_ns())
+        # Music is played into a hold even where it was agreed that nothing flows, as bad phones do.
+        may = self.music is not None if self.held_by_us else self.direction in ("sendrecv", "sendonly")
+        self.media.start(may and self.remote is not None and self.remote.port > 0, self.line.loop.now_ns())
 
     def _change(self, state: State) -> None:
         self.state = state

@@ -193,7 +193,7 @@ class RtpStream:
     def skip(self) -> None:
         """Let one frame's time pass unsent."""
         if self.codec is not None:
-            self._ts = (self._ts + self.codec.frame_samples) & 0xFFFFFFFF
+            self._ts = (self._ts + self.codec.frame_ticks) & 0xFFFFFFFF
 
     def tick(self, now_ns: int) -> None:
         """Send what is due now: one frame of the source, or the packet of a telephone event."""
@@ -202,7 +202,7 @@ class RtpStream:
             return
         if self._digits or self._event_step:
             self._tick_event(codec)
-            self._ts = (self._ts + codec.frame_samples) & 0xFFFFFFFF
+            self._ts = (self._ts + codec.frame_ticks) & 0xFFFFFFFF
             return
         self._pause = max(0, self._pause - 1)
         if self._at >= len(self._frames):
@@ -215,7 +215,7 @@ class RtpStream:
         packet = _HEADER.pack(0x80, self._pt | self._marker, seq, ts, self._ssrc) + payload
         self._marker = 0
         self._seq = (seq + 1) & 0xFFFF
-        self._ts = (ts + codec.frame_samples) & 0xFFFFFFFF
+        self._ts = (ts + codec.frame_ticks) & 0xFFFFFFFF
         if self._protect is not None:
             packet = self._protect.protect(packet)
         if self._loss or self._reorder:
@@ -269,7 +269,7 @@ class RtpStream:
             self._event, self._event_ts, self._marker = self._digits.popleft(), self._ts, 0x80
         self._event_step += 1
         last = self._event_step == EVENT_FRAMES
-        duration = self._event_step * codec.frame_samples
+        duration = self._event_step * codec.frame_ticks
         body = struct.pack("!BBH", self._event, (0x80 if last else 0) | 10, duration)
         for _ in range(3 if last else 1):
             packet = (

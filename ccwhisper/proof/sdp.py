@@ -14,7 +14,7 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 EVENT_TYPE = 101
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 _DIRECTIONS: dict[str, Direction] = {word: word for word in get_args(Direction)}
-_STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000)}
+_STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Description:
             "t=0 0",
             f"m=audio {self.port} RTP/{'SAVP' if self.secure else 'AVP'} {' '.join(map(str, types))}",
         ]
-        lines += [f"a=rtpmap:{number} {codec.name}/{codec.rate}" for number, codec in self.codecs]
+        lines += [f"a=rtpmap:{number} {codec}" for number, codec in self.codecs]
         if self.event_type is not None:
             lines += [f"a=rtpmap:{self.event_type} telephone-event/8000", f"a=fmtp:{self.event_type} 0-15"]
         if self.secure and self.key is not None:

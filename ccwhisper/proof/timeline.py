@@ -63,9 +63,9 @@ def timeline(
 
     `codec_of` tells the codec of a payload type (of 0 for sent frames). Frames that it does not know, or whose rate is
     not `rate`, are left out. Where a sender starts a new timestamp sequence (a switch does so when it bridges anew),
-    the line goes on at the place that the arrival time says.
+    the line goes on at the place that the arrival time says. A codec that remembers what came before starts cold.
     """
-    placed: list[tuple[int, int, NDArray[np.int16]]] = []
+    placed: list[tuple[int, int, Codec, bytes]] = []
     base_ts = base_at = first_t = 0
     for frame in frames:
         codec = codec_of(frame.pt if isinstance(frame, RxFrame) else 0)
@@ -74,21 +74,22 @@ def timeline(
         if not placed:
             base_ts, first_t = frame.ts, frame.t_ns
         expected = (frame.t_ns - first_t) * rate // 1_000_000_000
-        at = base_at + _signed32(frame.ts - base_ts)
+        at = base_at + _signed32(frame.ts - base_ts) * (rate // codec.clock)
         if abs(at - expected) > rate // 2:
             base_ts, base_at = frame.ts, int(expected)
             at = base_at
-        placed.append((at, frame.t_ns, codec.decode(frame.payload)))
+        placed.append((at, frame.t_ns, codec, frame.payload))
     if not placed:
         empty = np.zeros(0, dtype=np.int64)
         return Timeline(np.zeros(0), rate, empty, empty)
     placed.sort(key=lambda item: item[0])
-    origin = placed[0][0]
-    samples = np.zeros(max(at - origin + len(pcm) for at, _, pcm in placed))
-    for at, _, pcm in placed:
-        samples[at - origin : at - origin + len(pcm)] = pcm / 32768.0
-    starts = np.array([at - origin for at, _, _ in placed], dtype=np.int64)
-    return Timeline(samples, rate, starts, np.array([t for _, t, _ in placed], dtype=np.int64))
+    decoders = {codec: codec.decoder() for _, _, codec, _ in placed}
+    decoded = [decoders[codec](payload) for _, _, codec, payload in placed]
+    starts = np.array([at for at, _, _, _ in placed], dtype=np.int64) - placed[0][0]
+    samples = np.zeros(max(int(at) + len(pcm) for at, pcm in zip(starts, decoded, strict=True)))
+    for at, pcm in zip(starts, decoded, strict=True):
+        samples[at : at + len(pcm)] = pcm / 32768.0
+    return Timeline(samples, rate, starts, np.array([t for _, t, _, _ in placed], dtype=np.int64))
 
 
 def in_window(frames: Iterable[RxFrame], since_ns: int | None, until_ns: int | None) -> list[RxFrame]:

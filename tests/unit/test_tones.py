@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccwhisper.proof.codecs import L16_8000, L16_16000, PCMA, PCMU, Codec, codec_named
+from ccwhisper.proof.codecs import G722, L16_8000, L16_16000, PCMA, PCMU, Codec, codec_named
 from ccwhisper.proof.exact import ExactReport
 from ccwhisper.proof.sources import frames_of
 from ccwhisper.proof.timeline import RxFrame, TxFrame, timeline
@@ -78,7 +78,31 @@ def test_l16_is_big_endian_and_lossless(codec: Codec) -> None:
     assert codec.decode(codec.encode(pcm)).tolist() == pcm.tolist()
 
 
+@pytest.mark.parametrize("freq", [300, 1000, 3900, 5000, 7000])
+def test_g722_carries_both_of_its_bands(freq: float) -> None:
+    pcm = G722.decode(b"".join(frames_of(Tone(freq, seconds=1.0), G722)))[1600:]
+    assert level_dbfs(pcm, freq, G722.rate) == pytest.approx(-16, abs=0.15)
+    assert spectral_floor(pcm, G722.rate, without=[freq]) < -60
+
+
+def test_g722_goes_on_where_the_frame_before_has_ended() -> None:
+    frames = frames_of(Tone(1000, seconds=1.0), G722)
+    assert {len(frame) for frame in frames} == {160}
+    whole = G722.decode(b"".join(frames))
+    decode = G722.decoder()
+    assert np.array_equal(np.concatenate([decode(frame) for frame in frames]), whole)
+    assert not np.array_equal(np.concatenate([G722.decode(frame) for frame in frames]), whole)
+
+
+def test_a_line_of_g722_has_two_samples_a_tick() -> None:
+    frames = frames_of(Tone(5000, seconds=1.0), G722)
+    line = timeline(received(list(frames), pt=9), {9: G722}.get, 16000)
+    assert np.array_equal(np.rint(line.samples * 32768), G722.decode(b"".join(frames)))
+    assert line.starts[1] == 320
+
+
 def test_names() -> None:
+    assert codec_named("g722") is G722
     assert codec_named("pcma") is PCMA
     assert codec_named("L16") is L16_16000
     assert codec_named("L16/8000") is L16_8000
