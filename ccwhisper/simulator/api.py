@@ -10,6 +10,7 @@ from ccwhisper.simulator.bugs import Bugs
 from ccwhisper.simulator.callcenter import CallCenter
 from ccwhisper.simulator.control import Control
 from ccwhisper.simulator.legs import Leg
+from ccwhisper.simulator.media import FRAME
 from ccwhisper.simulator.parties import Parties
 from ccwhisper.simulator.queries import NO_CHANNEL, OK, queries, split
 from ccwhisper.simulator.wire import Request
@@ -91,7 +92,7 @@ class Api:
                 found.messages.append((request.get("execute-app-name"), request.get("execute-app-arg")))
             case "hangup":
                 found.messages.append(("hangup", request.get("hangup-cause")))
-        self._switch.read_messages(found)
+        self._switch.clock.after(FRAME, self._switch.read_messages, found)
         return "+OK"
 
     # --- variables ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Leg:
     profile: str
     name: str
     party: str
+    username: str = ""  # of the profile that it was made from: a leg that is dialled has its caller's
     user: str = ""
     cid_name: str = ""
     cid_number: str = ""
@@ -145,7 +146,7 @@ def _direction(leg: Leg) -> str:
 def _profile(found: dict[str, str], prefix: str, leg: Leg) -> None:
     for name, value in (
         ("Direction", _direction(leg)),
-        ("Username", leg.party),
+        ("Username", leg.username),
         ("Dialplan", "XML"),
         ("Caller-ID-Name", leg.cid_name),
         ("Caller-ID-Number", leg.cid_number),

@@ -63,7 +63,8 @@ class Parties:
     def incoming(self, number: str, name: str, destination: str) -> Leg:
         """A caller's leg arrives over the trunk."""
         leg = Leg(self.switch.uuid(), 0, False, "trunk", f"sofia/trunk/{number}@{self.domain}", number,
-                  cid_name=name, cid_number=number, destination=destination, context="from-trunk")  # fmt: skip
+                  username=number, cid_name=name, cid_number=number, destination=destination,
+                  context="from-trunk")  # fmt: skip
         leg.set({"sip_from_user": number, "hangup_after_bridge": "true", "sofia_profile_name": "trunk"})
         return self.switch.add(leg)
 
@@ -71,7 +72,7 @@ class Parties:
         """A user's own phone calls the switch, with a digest that is right."""
         phone = self.phone(user)
         leg = Leg(self.switch.uuid(), 0, False, "phones", f"sofia/phones/{phone.user}@{self.domain}", phone.user,
-                  cid_name=phone.user, cid_number=phone.user, destination=destination,
+                  username=phone.user, cid_name=phone.user, cid_number=phone.user, destination=destination,
                   context="agents" if phone.is_agent else "coaches")  # fmt: skip
         leg.set({"sip_from_user": phone.user, "sip_authorized": "true", "sip_auth_username": phone.user,
                  "sip_auth_realm": self.domain, "user_name": phone.user, "domain_name": self.domain,
@@ -107,7 +108,7 @@ class Parties:
             return None
         leg = Leg(
             identifier, 0, True, "phones", f"sofia/phones/{phone.user}@{self.domain}", phone.user,
-            user=f"{phone.user}@{self.domain}",
+            username=caller.username if caller else "", user=f"{phone.user}@{self.domain}",
             cid_name=variables.get("origination_caller_id_name", caller.cid_name if caller else ""),
             cid_number=variables.get("origination_caller_id_number", caller.cid_number if caller else "0000000000"),
             callee_name="Outbound Call", callee_number=phone.user, destination=phone.user,
@@ -160,8 +161,9 @@ class Parties:
 
     def outside(self, leg: Leg, number: str) -> Leg:
         """A leg to somebody beyond the trunk, who answers at once; for agents' own calls and transfers outside."""
-        far = Leg(self.switch.uuid(), 0, True, "trunk", f"sofia/trunk/{number}", number, cid_name=leg.cid_name,
-                  cid_number=leg.cid_number, callee_number=number, destination=number, context=leg.context)  # fmt: skip
+        far = Leg(self.switch.uuid(), 0, True, "trunk", f"sofia/trunk/{number}", number, username=leg.username,
+                  cid_name=leg.cid_name, cid_number=leg.cid_number, callee_number=number, destination=number,
+                  context=leg.context)  # fmt: skip
         far.other = leg
         self.switch.add(far)
         self.switch.answer(far)

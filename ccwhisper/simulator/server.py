@@ -83,10 +83,18 @@ class Simulator:
         self._timers: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> Self:
-        """Listen."""
-        self._server = StreamServer((self.host, self.port), self._serve)
+        """Listen. Raises OSError."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self.host, self.port))
+        except OSError:
+            listener.close()
+            raise
+        listener.listen(64)
+        self.port = int(listener.getsockname()[1])
+        self._server = StreamServer(listener, self._serve)
         self._server.start()
-        self.port = int(self._server.server_port or 0)
         self.world.clock.on_sooner = self._due.set
         self._timers = gevent.spawn(self._run)
         return self

@@ -206,12 +206,18 @@ class Switch:
         """A leg's bridge is over and the leg is not."""
         if leg.ended:
             return
-        if true(leg.variables.get("park_after_bridge")):
-            self.park(leg)
-        elif leg.pending and not true(leg.variables.get("hangup_after_bridge")):
-            self.next_application(leg)
-        else:
+        if not self._stays(leg):
             self.hang_up(leg, "NORMAL_CLEARING")
+        elif true(leg.variables.get("park_after_bridge")):
+            self.park(leg)
+        else:
+            self.next_application(leg)
+
+    @staticmethod
+    def _stays(leg: Leg) -> bool:
+        """Whether a leg outlives its bridge."""
+        goes_on = bool(leg.pending) and not true(leg.variables.get("hangup_after_bridge"))
+        return true(leg.variables.get("park_after_bridge")) or goes_on
 
     # --- applications -------------------------------------------------------------------------------------------------
 
@@ -249,7 +255,7 @@ class Switch:
         self.fire("CHANNEL_EXECUTE", leg, Application=name, Application_Data=data)
         if name == "park":
             self.fire("CHANNEL_PARK", leg)
-            self.read_messages(leg)
+            self.clock.after(FRAME, self.read_messages, leg)
         elif name == "eavesdrop":
             self._eavesdrop(leg, data)
         elif name == "hangup":
@@ -264,12 +270,17 @@ class Switch:
             self.next_application(leg)
 
     def read_messages(self, leg: Leg) -> None:
-        """What ``sendmsg`` asked for. Only a parked leg reads it: eavesdrop's loop never does (measured), so that it
+        """What ``sendmsg`` asked for. Only a parked leg reads it: eavesdrop's loop never does (recorded), so that it
         waits until the eavesdrop is over."""
-        if leg.application == "park" and leg.messages:
-            leg.pending = [*leg.messages, ("park", "")]
-            leg.messages.clear()
-            self.clock.after(0, self.next_application, leg)
+        while leg.application == "park" and leg.messages:
+            name, data = leg.messages.pop(0)
+            self.fire("CHANNEL_EXECUTE", leg, Application=name, Application_Data=data)
+            if name == "hangup":
+                self.hang_up(leg, data or "NORMAL_CLEARING")
+                return
+            if name == "set":
+                variable, _, value = data.partition("=")
+                leg.set({variable: value})
 
     def park(self, leg: Leg) -> None:
         """Park a leg, and forget what it was to do next."""
@@ -306,6 +317,13 @@ class Switch:
         whatever comes next."""
         if leg.ended:
             return
+        self._hang_up(leg, cause)
+        if keep_peer:
+            self._complete(leg)
+            self.unbridge(leg)
+        self.clock.after(FRAME, self._part, leg)
+
+    def _hang_up(self, leg: Leg, cause: str) -> None:
         leg.ended = cause
         leg.state = "CS_HANGUP"
         self.touch(leg)
@@ -315,24 +333,43 @@ class Switch:
         for coach, timer in self._waiting.pop(leg.id, []):
             timer.cancel()
             self._go_on(coach, "eavesdrop")
-        self.clock.after(FRAME, self._part, leg, keep_peer)
-        if keep_peer:
-            self.unbridge(leg)
 
-    def _part(self, leg: Leg, keep_peer: bool) -> None:
-        leg.call_state = "HANGUP"
-        leg.state = "CS_REPORTING"
-        other = self.unbridge(leg)
-        if other is not None and not keep_peer:
+    def _part(self, leg: Leg) -> None:
+        # The bridge belongs to the originator's thread: it waits until the other leg is done, then says that the bridge
+        # is over, and only then ends or goes on itself (recorded: either of the two hangs up).
+        other = leg.peer
+        if other is None:
+            self._complete(leg)
+        elif not leg.originator:
+            self._complete(leg)
+            self.unbridge(leg)
             self.after_bridge(other)
-        self.fire("CHANNEL_HANGUP_COMPLETE", leg)
-        coaches = self.bugs.clear(leg)
+        else:
+            follows = not other.ended and not self._stays(other)
+            if follows:
+                self._hang_up(other, "NORMAL_CLEARING")
+                self._complete(other)
+            self.unbridge(leg)
+            if follows:
+                self._destroy(other)
+            else:
+                self.after_bridge(other)
+            self._complete(leg)
+        self._destroy(leg)
+
+    def _complete(self, leg: Leg) -> None:
+        if leg.state != "CS_REPORTING":
+            leg.call_state = "HANGUP"
+            leg.state = "CS_REPORTING"
+            self.fire("CHANNEL_HANGUP_COMPLETE", leg)
+
+    def _destroy(self, leg: Leg) -> None:
+        for coach in self.bugs.clear(leg):
+            self.next_application(coach)
         leg.gone = True
-        self.legs.pop(leg.id, None)
+        del self.legs[leg.id]
         self.tasks.delete_group(leg.id)  # switch_core_session.c deletes the tasks of a leg's own group
         self.fire("CHANNEL_DESTROY", leg)
-        for coach in coaches:
-            self.next_application(coach)
         for call in list(self.on_end):
             call(leg)
         self.clock.after(KEEP, self.bugs.forget, leg.id)

@@ -155,7 +155,7 @@ class Conversation:
 
     def wants(self, name: str, subclass: str) -> bool:
         """Whether events of this kind are subscribed to."""
-        if name in self._not:
+        if name in self._not or subclass in self._not:
             return False
         if name == "CUSTOM":
             return self._all or subclass in self._subclasses
@@ -270,6 +270,7 @@ class Conversation:
                 self._all = True
             elif word == "CUSTOM":  # what stands behind it are subclasses (parse_command)
                 self._subclasses.update(words[at + 1 :])
+                self._not.difference_update(words[at + 1 :])
                 break
             else:
                 self._names.add(word)
@@ -279,6 +280,7 @@ class Conversation:
         for at, word in enumerate(words):
             if word.upper() == "CUSTOM":
                 self._subclasses.difference_update(words[at + 1 :])
+                self._not.update(words[at + 1 :])
                 break
             if word.upper() == "ALL":
                 self._all = False
