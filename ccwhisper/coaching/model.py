@@ -194,8 +194,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """Whom a leg is bridged with. Until `known`, who the two are has not been read from the switch."""
+    """Whom a leg is bridged with. Until `known`, who the two are has not been read from the switch; the answer with
+    this token will say it."""
 
+    node: NodeName
     peer: LegId
     token: int
     known: bool = False

@@ -46,6 +46,8 @@ class Rules:
     default: QueuePolicy = QueuePolicy()
     ring_seconds: int = 30
     attach_timeout: float = 4.0
+    # Longer than a command may take: a leg that is hung up just after it was bridged drops the caller.
+    take_over_timeout: float = 6.0
     seek_grace: float = 2.0  # a session that follows the call waits this long for it to turn up at another agent
     press_ttl: float = 1.0  # a push-to-talk that is not said again closes by itself
     deadman_seconds: int = 3  # the same on the switch, should the service die

@@ -24,7 +24,7 @@ from ccwhisper.coaching.turn import Turn
 
 def _gate_told(turn: Turn, fact: ev.GateTold) -> None:
     session = turn.sessions.get(fact.session)
-    if session:
+    if session and session.asked is fact.gate:  # else something newer has been told, or an attach has closed it
         turn.change(session, gate=fact.gate)
 
 

@@ -9,7 +9,10 @@ from ccwhisper.coaching.errors import Conflict, Forbidden, Invalid, NotFound, Un
 from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, Phase, Session
 from ccwhisper.coaching.modes import PATHS, Mode, Talk
 from ccwhisper.coaching.policy import check_mode, visible
-from ccwhisper.coaching.turn import Turn, codecs_for
+from ccwhisper.coaching.turn import Turn
+
+NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
+WIDE: tuple[str, ...] = ("G722@8000h@20i", *NARROW)
 
 _PENDING = (Phase.DIALLING, Phase.RINGING, Phase.CONNECTED, Phase.ATTACHING)
 
@@ -65,6 +68,14 @@ def start(turn: Turn, ask: cmd.Start) -> None:
         fx.Dial(node, session.id, session.leg, device, codecs, turn.rules.ring_seconds, agent, turn.record(session))
     )
     turn.audit("start", session, ask.mode.value)
+
+
+def codecs_for(rate: int, codec: str, follows_agent: bool) -> tuple[str, ...]:
+    """The codecs to offer a coach's phone. Its decoded rate must not be above the agent's, or the whisper is garbage;
+    a coach who follows the agent meets legs not known yet, and is kept at 8 kHz. The agent's own codec comes first,
+    which saves a conversion."""
+    names = WIDE if rate >= 16000 and not follows_agent else NARROW
+    return tuple(sorted(names, key=lambda name: not name.startswith(codec.upper() + "@")))
 
 
 def _device(ask: cmd.Start) -> str:
@@ -126,6 +137,8 @@ def find_session(turn: Turn, actor: Actor, identifier: str) -> Session:
         raise NotFound("session_not_found", "There is no such session, or it is not yours.")
     if session.phase is Phase.ENDING:
         raise Conflict("session_ended", "The session is ending.", retry=False)
+    if session.phase is Phase.TAKING_OVER:  # his leg is about to be a party: hung up now, it would drop the caller
+        raise Conflict("call_not_settled", "The call is being taken over.")
     if not turn.node_up(session.node):
         raise Unavailable("node_unavailable", f"The switch {session.node} is not connected.")
     return session
@@ -163,21 +176,27 @@ def _session_queues(turn: Turn, session: Session) -> frozenset[str]:
 
 def set_talk(turn: Turn, ask: cmd.SetTalk) -> None:
     """Push-to-talk or open microphone. Whoever changes to push-to-talk is released."""
-    session = turn.release(find_session(turn, ask.actor, ask.session))
-    session = turn.change(session, talk=ask.talk)
-    _remember(turn, session)
+    session = find_session(turn, ask.actor, ask.session)
+    if ask.talk is Talk.OPEN:
+        _check_voice(turn, session, ask.actor)
+    session = turn.change(turn.release(session), talk=ask.talk)
     turn.audit("talk", session, ask.talk.value)
 
 
 def set_muted(turn: Turn, ask: cmd.SetMuted) -> None:
     """Mute or unmute; never beeps."""
-    session = turn.change(find_session(turn, ask.actor, ask.session), muted=ask.muted)
-    _remember(turn, session)
+    session = find_session(turn, ask.actor, ask.session)
+    if not ask.muted:
+        _check_voice(turn, session, ask.actor)
+    session = turn.change(session, muted=ask.muted)
     turn.audit("mute" if ask.muted else "unmute", session, "")
 
 
-def _remember(turn: Turn, session: Session) -> None:
-    turn.effects.append(fx.Remember(session.node, session.leg, turn.record(session, turn.desired(session))))
+def _check_voice(turn: Turn, session: Session, actor: Actor) -> None:
+    """What opens the gate needs the right to the mode again: this token may be another than the one that chose it."""
+    call = turn.call_of(session)
+    if call:
+        check_mode(actor, session.mode, call.queues)
 
 
 def press(turn: Turn, ask: cmd.Press) -> None:
@@ -185,11 +204,12 @@ def press(turn: Turn, ask: cmd.Press) -> None:
     session = find_session(turn, ask.actor, ask.session)
     if session.talk is not Talk.PUSH:
         raise Conflict("not_push_to_talk", "The session is on open microphone.")
-    target = _attached(session).target
+    target = str(_attached(session).target)
+    _check_voice(turn, session, ask.actor)
     until = turn.now + turn.rules.press_ttl
     if session.pressed:
         turn.change(session, press_until=until)
-    elif target:
+    else:
         turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, turn.rules.deadman_seconds))
         turn.change(session, pressed=True, press_until=until, rearm_at=turn.now + turn.rules.deadman_rearm)
         turn.audit("press", session)
@@ -213,7 +233,7 @@ def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
             turn.end(each, "taken_over")
     session = turn.release(session)
     session = turn.change(session, phase=Phase.TAKING_OVER, mode=Mode.LISTEN, wanted=Mode.LISTEN,
-                          deadline=turn.now + 3.0)  # fmt: skip
+                          deadline=turn.now + turn.rules.take_over_timeout)  # fmt: skip
     turn.tell(session)
     turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller))
     turn.audit("take_over", session, "")

@@ -31,8 +31,7 @@ def node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
         other = legs.get(leg.peer) if leg.peer else None
         if other is None or other.peer != leg.id or leg.id > other.id or leg.is_coach or other.is_coach:
             continue
-        turn.bond(leg.id, other.id, known=True)
-        turn.make_call(fact.node, leg, other)
+        turn.read(fact.node, leg, other)
     for leg in fact.legs:
         if leg.is_coach:
             _adopt(turn, fact.node, leg, legs)
@@ -40,7 +39,8 @@ def node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
         if call.node == fact.node:
             join(turn, call)
     for each in list(turn.sessions.values()):
-        if each.node == fact.node and each.follow is Follow.CALL and turn.call_of(each) is None:
+        waits = each.follow is Follow.CALL and each.phase is not Phase.TAKING_OVER
+        if each.node == fact.node and waits and turn.call_of(each) is None:
             turn.end(each, "call_ended")
 
 
@@ -51,15 +51,24 @@ def _forget(turn: Turn, node: str, legs: dict[LegId, Leg]) -> None:
             alive = any(leg.leg in legs and legs[leg.leg].peer == leg.peer for leg in call.agents)
             if not alive:
                 turn.effects.append(fx.CallEnded(call))
-    for leg in list(turn.bonds):
-        # Bonds carry no node; those of another node have legs that this one does not list, and stay harmless: they
-        # are only looked up through sessions and calls of their own node.
-        if leg in legs or not any(leg in (each.leg, each.peer) for c in turn.calls.values() for each in c.agents):
-            del turn.bonds[leg]
-    turn.held = {leg for leg in turn.held if leg not in legs} | {leg.id for leg in legs.values() if leg.held}
+    turn.bonds = {leg: bond for leg, bond in turn.bonds.items() if bond.node != node}
+    turn.held &= turn.bonds.keys()
     for each in list(turn.sessions.values()):
-        if each.node == node and each.leg not in legs:
-            turn.gone(each, "lost")
+        if each.node == node:
+            _check_leg(turn, each, legs.get(each.leg))
+
+
+def _check_leg(turn: Turn, session: Session, leg: Leg | None) -> None:
+    if leg is None:
+        # `show channels` is written late: a leg that rang a moment ago may be there and not be listed.
+        turn.effects.append(fx.HangUp(session.node, session.leg))
+        turn.gone(session, "lost")
+    elif not leg.is_coach and leg.peer:
+        turn.gone(session, "took_over")
+    elif not leg.is_coach:
+        # Its marks are off, and the list of bridges is written late, too: seen bridged in a moment, or hung up.
+        turn.change(session, phase=Phase.TAKING_OVER, mode=Mode.LISTEN, wanted=Mode.LISTEN,
+                    deadline=turn.now + turn.rules.take_over_timeout)  # fmt: skip
 
 
 def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
@@ -89,7 +98,7 @@ def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
         peer=record.peer if target or record.follow is Follow.CALL else None,
         phase=_phase(leg, attached and target is not None, target is not None),
         mode=record.mode if attached else Mode.LISTEN,
-        wanted=record.wanted if not attached else record.mode,
+        wanted=record.wanted,
         talk=record.talk,
         muted=record.muted,
         follow=record.follow,
@@ -109,7 +118,8 @@ def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
     )
     if not same_call and session.mode is Mode.BARGE:
         session = turn.change(session, mode=Mode.LISTEN, wanted=Mode.LISTEN)
-    if record.gate is Gate.CLOSED and record.talk is Talk.OPEN and not leg.held and target not in turn.held:
+    on_hold = leg.held or (target is not None and legs[target].held)
+    if record.gate is Gate.CLOSED and record.talk is Talk.OPEN and not on_hold:
         # It was closed when the service went, for a reason that is not known any more: it stays closed until the coach
         # himself opens it.
         would = gate(session.mode, session.talk, session.muted, False)

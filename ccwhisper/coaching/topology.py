@@ -8,10 +8,10 @@ from dataclasses import replace
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import Forbidden
-from ccwhisper.coaching.model import Call, Follow, LegId, Phase, Session
+from ccwhisper.coaching.model import AgentLeg, Call, Follow, LegId, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from ccwhisper.coaching.policy import check_listen, check_mode
-from ccwhisper.coaching.turn import Turn
+from ccwhisper.coaching.policy import check_mode
+from ccwhisper.coaching.turn import Turn, lasting
 
 # FreeSWITCH's hang-up causes of a phone that did not answer, in our words.
 DIAL_ENDINGS = {
@@ -31,25 +31,27 @@ DIAL_ENDINGS = {
 
 def bridged(turn: Turn, fact: ev.Bridged) -> None:
     """Two legs are joined: nobody is heard until both have been read."""
-    if _taken_over(turn, fact.a) or _taken_over(turn, fact.b):
-        return
     for leg, other in ((fact.a, fact.b), (fact.b, fact.a)):
+        session = turn.by_leg(leg)
+        if session and session.phase is Phase.TAKING_OVER:
+            turn.gone(session, "took_over")  # from now on a leg like any other
+        elif session:
+            turn.end(session, "coach_left")  # moved by somebody else; where he was he is no more
         bond = turn.bonds.get(leg)
         if bond and bond.peer != other:
             turn.unbond(leg)
-    token = turn.bond(fact.a, fact.b, known=False)
+    turn.bond(fact.node, fact.a, fact.b)
     for leg in (fact.a, fact.b):
         for each in turn.on_target(leg):
             turn.touch(each.id)
-    turn.effects.append(fx.Inspect(fact.node, token, fact.a, fact.b))
+            _wait_for_the_call(turn, each)
 
 
-def _taken_over(turn: Turn, leg: LegId) -> bool:
-    session = turn.by_leg(leg)
-    if session is None or session.phase is not Phase.TAKING_OVER:
-        return False
-    turn.gone(session, "took_over")
-    return True
+def _read_again(turn: Turn, leg: LegId) -> None:
+    """Something about a leg has changed while it was being read: the answer under way may be from before."""
+    bond = turn.bonds.get(leg)
+    if bond and not bond.known:
+        turn.bond(bond.node, leg, bond.peer)
 
 
 def inspected(turn: Turn, fact: ev.Inspected) -> None:
@@ -61,11 +63,7 @@ def inspected(turn: Turn, fact: ev.Inspected) -> None:
     if first is None or second is None:
         turn.unbond(fact.a)
         return
-    for leg in (first, second):
-        (turn.held.add if leg.held else turn.held.discard)(leg.id)
-    turn.bonds[fact.a] = replace(turn.bonds[fact.a], known=True)
-    turn.bonds[fact.b] = replace(turn.bonds[fact.b], known=True)
-    call = turn.make_call(fact.node, first, second)
+    call = turn.read(fact.node, first, second)
     if call:
         join(turn, call)
 
@@ -77,49 +75,56 @@ def join(turn: Turn, call: Call) -> None:
             if each.phase is Phase.ENDING or each.phase is Phase.TAKING_OVER:
                 continue
             if each.call == call.id:
-                turn.change(each, deadline=None if each.phase is Phase.ATTACHED else each.deadline)
+                back = Phase.CONNECTED if each.phase is Phase.WAITING else each.phase
+                turn.change(each, phase=back, deadline=None if back is Phase.ATTACHED else each.deadline)
             elif each.follow is Follow.AGENT:
                 _go_along(turn, each, call)
             else:
                 turn.end(each, "call_ended")
     for each in list(turn.sessions.values()):
-        if each.target is not None or each.node != call.node or each.phase in (Phase.ENDING, Phase.TAKING_OVER):
-            continue
-        if (each.follow is Follow.AGENT and call.leg_of(each.agent)) or (
-            each.follow is Follow.CALL and each.peer is not None and any(leg.peer == each.peer for leg in call.agents)
-        ):
+        if turn.call_of(each) is None and _leg_for(each, call):
             _go_along(turn, each, call)
     for leg in call.agents:
         turn.attach_next(leg.leg)
+
+
+def _leg_for(session: Session, call: Call) -> AgentLeg | None:
+    """The agent's leg that a session goes on with in a call that it is not on yet: that of the agent it follows, or
+    the one that the caller it follows talks to now."""
+    if session.node != call.node or session.phase in (Phase.ENDING, Phase.TAKING_OVER):
+        return None
+    if session.follow is Follow.AGENT:
+        return call.leg_of(session.agent)
+    return next((leg for leg in call.agents if leg.peer == session.peer), None)
+
+
+def _seek(turn: Turn, session: Session) -> None:
+    """The call that a session without one goes on with may be up already."""
+    call = next((each for each in turn.calls.values() if _leg_for(session, each)), None)
+    if call:
+        join(turn, call)
 
 
 def _go_along(turn: Turn, session: Session, call: Call) -> None:
     if call.obstacle:
         turn.end(session, call.obstacle)
         return
+    leg = _leg_for(session, call)
+    if leg is None:  # the leg that he listened to is another agent's now
+        turn.end(session, "call_ended")
+        return
+    if leg.agent != session.agent:  # who has not been listened to yet
+        session = turn.change(session, mode=Mode.LISTEN, wanted=Mode.LISTEN)
     try:
-        check_listen(session.coach, call.queues)
+        check_mode(session.coach, lasting(session), call.queues)
     except Forbidden as refusal:
         turn.end(session, refusal.code)
-        return
-    leg = call.leg_of(session.agent) if session.follow is Follow.AGENT else None
-    leg = leg or next((each for each in call.agents if each.peer == session.peer), None)
-    if leg is None:
         return
     others = [each for each in turn.on_target(leg.leg) if each.id != session.id and each.phase is not Phase.ENDING]
     if len(others) >= turn.policy(call).max_coaches:
         turn.end(session, "too_many_coaches")
         return
-    session = turn.place(session, call, leg)
-    try:
-        check_mode(session.coach, max(session.mode, session.wanted, key=_loudness), call.queues)
-    except Forbidden:
-        session = turn.change(session, wanted=Mode.LISTEN)
-        turn.enter(session, Mode.LISTEN)
-
-
-def _loudness(mode: Mode) -> int:
-    return (Mode.LISTEN, Mode.WHISPER, Mode.BARGE).index(mode)
+    turn.place(session, call, leg)
 
 
 def unbridged(turn: Turn, fact: ev.Unbridged) -> None:
@@ -133,7 +138,10 @@ def unbridged(turn: Turn, fact: ev.Unbridged) -> None:
 
 
 def _wait_for_the_call(turn: Turn, session: Session) -> None:
-    if session.follow is Follow.CALL and session.phase is not Phase.ENDING and session.call not in turn.calls:
+    """A session that follows the call does not stay long without it. A phone that rings may go on ringing, and what
+    attaches or takes over has a deadline of its own."""
+    waits = session.phase in (Phase.CONNECTED, Phase.WAITING, Phase.ATTACHED)
+    if waits and session.follow is Follow.CALL and turn.call_of(session) is None:
         turn.change(session, deadline=turn.now + turn.rules.seek_grace)
 
 
@@ -162,23 +170,30 @@ def hung_up(turn: Turn, fact: ev.HungUp) -> None:
 
 
 def _lost_target(turn: Turn, session: Session) -> None:
-    """The agent's leg ended under the coach, whose own leg now parks."""
+    """The agent's leg ended under the coach, whose own leg now parks, if it has not done so yet."""
     session = turn.release(session)
-    dialling = session.phase in (Phase.DIALLING, Phase.RINGING)
-    after = session.phase if dialling else Phase.WAITING
+    rings = session.phase in (Phase.DIALLING, Phase.RINGING)
+    parks = session.phase in (Phase.ATTACHING, Phase.ATTACHED)
+    changed = turn.change(
+        session,
+        target=None,
+        mode=Mode.LISTEN,
+        wanted=lasting(session),
+        phase=session.phase if rings else Phase.WAITING,
+        deadline=session.deadline if rings else None,
+    )
     if session.follow is Follow.AGENT:
-        mode = Mode.LISTEN if session.mode is Mode.BARGE else session.mode
-        turn.change(session, target=None, call=None, peer=None, mode=Mode.LISTEN, wanted=mode, phase=after,
-                    deadline=session.deadline if dialling else None)  # fmt: skip
-    else:
-        deadline = session.deadline if dialling else turn.now + turn.rules.seek_grace
-        turn.change(session, target=None, mode=Mode.LISTEN, wanted=Mode.LISTEN, phase=after, deadline=deadline)
+        changed = turn.change(changed, call=None, peer=None)
+    _wait_for_the_call(turn, changed)
+    if not parks:
+        _seek(turn, turn.sessions[session.id])
 
 
 def held(turn: Turn, fact: ev.Held | ev.Unheld) -> None:
     """Hold of an agent's leg or of a coach's own phone closes the gate; it opens again as it was."""
     on = isinstance(fact, ev.Held)
     (turn.held.add if on else turn.held.discard)(fact.leg)
+    _read_again(turn, fact.leg)
     session = turn.by_leg(fact.leg)
     if session:
         turn.change(turn.release(session) if on else session, held=on)
@@ -212,24 +227,15 @@ def parked(turn: Turn, fact: ev.Parked) -> None:
     if session.phase is Phase.ATTACHING and session.attempts >= 2:
         turn.end(session, "attach_failed")
         return
-    call = turn.call_of(session)
-    wanted = max(session.mode, session.wanted, key=_loudness)
-    if session.target and call is None and session.follow is Follow.CALL and session.call:
-        deadline: float | None = turn.now + turn.rules.seek_grace
-    else:
-        deadline = None
-    phase = Phase.CONNECTED if session.target and call else Phase.WAITING
-    session = turn.change(session, phase=phase, mode=Mode.LISTEN, wanted=wanted, asked=Gate.CLOSED, gate=Gate.CLOSED,
-                          deadline=deadline)  # fmt: skip
-    if session.target is None and session.follow is Follow.AGENT:
-        for each in list(turn.calls.values()):
-            if each.node == session.node and each.leg_of(session.agent):
-                join(turn, each)
-                return
-    if session.target is None and session.follow is Follow.CALL:
-        turn.change(session, deadline=turn.now + turn.rules.seek_grace)
-    if session.target:
+    wanted = session.mode if session.mode is not Mode.LISTEN else session.wanted
+    session = turn.change(session, phase=Phase.WAITING, mode=Mode.LISTEN, wanted=wanted, deadline=None,
+                          asked=Gate.CLOSED, gate=Gate.CLOSED)  # fmt: skip
+    if session.target and turn.call_of(session):
+        turn.change(session, phase=Phase.CONNECTED)
         turn.attach_next(session.target)
+    else:
+        _wait_for_the_call(turn, session)
+        _seek(turn, turn.sessions[session.id])
 
 
 def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
@@ -237,6 +243,8 @@ def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
     for each in turn.on_target(fact.leg):
         if each.phase is Phase.ATTACHING:
             session = turn.change(each, phase=Phase.ATTACHED, deadline=None, attempts=0)
+            _wait_for_the_call(turn, session)
+            session = turn.sessions[session.id]
             turn.beep(session, "listen")
             turn.audit("listen", session)
             turn.attach_next(fact.leg)
@@ -253,6 +261,7 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
     if session:
         turn.change(session, rate=fact.rate)
         return
+    _read_again(turn, fact.leg)
     for identifier, call in list(turn.calls.items()):
         leg = call.on(fact.leg)
         if leg is None or leg.rate == fact.rate:
@@ -297,9 +306,10 @@ def _refresh(turn: Turn, session: Session) -> Session:
 
 
 def _overdue(turn: Turn, session: Session) -> None:
-    if session.phase is Phase.ENDING:
-        if turn.node_up(session.node):
-            turn.effects.append(fx.HangUp(session.node, session.leg))
+    if not turn.node_up(session.node):
+        turn.change(session, deadline=turn.now + 3.0)  # what has become of it is read when the switch is back
+    elif session.phase is Phase.ENDING:
+        turn.effects.append(fx.HangUp(session.node, session.leg))
         turn.change(session, deadline=turn.now + 3.0)
     elif session.phase is Phase.TAKING_OVER:
         turn.end(session, "take_over_failed")

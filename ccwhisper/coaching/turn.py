@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.calls import call_between
 from ccwhisper.coaching.model import (
     AgentId,
     AgentLeg,
@@ -29,18 +30,7 @@ from ccwhisper.coaching.model import (
     call_id,
 )
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
-from ccwhisper.coaching.policy import QueuePolicy, Rules, agent_of
-
-NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
-WIDE: tuple[str, ...] = ("G722@8000h@20i", *NARROW)
-
-
-def codecs_for(rate: int, codec: str, follows_agent: bool) -> tuple[str, ...]:
-    """The codecs to offer a coach's phone. Its decoded rate must not be above the agent's, or the whisper is garbage;
-    a coach who follows the agent meets legs not known yet, and is kept at 8 kHz. The agent's own codec comes first,
-    which saves a conversion."""
-    names = WIDE if rate >= 16000 and not follows_agent else NARROW
-    return tuple(sorted(names, key=lambda name: not name.startswith(codec.upper() + "@")))
+from ccwhisper.coaching.policy import QueuePolicy, Rules
 
 
 class Turn:
@@ -58,6 +48,7 @@ class Turn:
         self.sessions: dict[SessionId, Session] = dict(state.sessions)
         self.token = state.token
         self.effects: list[fx.Effect] = []
+        self._written: dict[SessionId, CoachRecord] = {}  # in this turn, to the coach's leg
         self._touched: dict[SessionId, None] = {}
 
     # --- sessions ----------------------------------------------------------------------------------------------------
@@ -174,17 +165,19 @@ class Turn:
                 each, phase=Phase.ATTACHING, attempts=each.attempts + 1, deadline=self.now + self.rules.attach_timeout
             )
             changed = self.change(changed, asked=Gate.CLOSED, gate=Gate.CLOSED)  # an eavesdrop starts closed
-            self.effects.append(fx.Attach(each.node, each.id, each.leg, target, self.record(changed)))
+            self.effects.append(fx.Attach(each.node, each.id, each.leg, target, self._write(changed)))
             return
 
     def place(self, session: Session, call: Call, leg: AgentLeg) -> Session:
         """Put a session on a call that it was not on before: nothing of a barge comes along."""
         mode = Mode.LISTEN if session.mode is Mode.BARGE else session.mode
-        wanted = Mode.LISTEN if session.wanted is Mode.BARGE else session.wanted
         session = self.release(session)
         if not leg.buffered:
             self.buffer(call, leg, session)
-        attached = session.phase is Phase.ATTACHED and session.target == leg.leg
+        phase = session.phase
+        if phase is Phase.WAITING or (phase in (Phase.ATTACHING, Phase.ATTACHED) and session.target != leg.leg):
+            phase = Phase.CONNECTED
+        attached = phase is Phase.ATTACHED
         changed = self.change(
             session,
             call=call.id,
@@ -192,17 +185,14 @@ class Turn:
             target=leg.leg,
             agent=leg.agent,
             agent_name=leg.name,
+            phase=phase,
             mode=mode if attached else Mode.LISTEN,
-            wanted=wanted if attached else max(mode, wanted, key=lambda each: each is Mode.WHISPER),
-            deadline=None if session.phase in (Phase.ATTACHED, Phase.CONNECTED, Phase.WAITING) else session.deadline,
+            wanted=lasting(session),
+            deadline=None if phase in (Phase.ATTACHED, Phase.CONNECTED) else session.deadline,
             attempts=0,
         )
-        if changed.phase is Phase.WAITING:
-            changed = self.change(changed, phase=Phase.CONNECTED)
-        if attached:
-            if changed.mode is Mode.WHISPER:
-                self.beep(changed, "whisper")  # a new call: the agent is told again
-            self.effects.append(fx.Remember(changed.node, changed.leg, self.record(changed)))
+        if changed.mode is Mode.WHISPER:
+            self.beep(changed, "whisper")  # a new call: the agent is told again
         return changed
 
     def enter(self, session: Session, mode: Mode) -> Session:
@@ -242,65 +232,38 @@ class Turn:
         node = self.nodes.get(name)
         return node is not None and node.up
 
-    def bond(self, a: LegId, b: LegId, known: bool) -> int:
-        """Note that two legs are bridged; returns the token of this fact."""
+    def bond(self, node: NodeName, a: LegId, b: LegId) -> None:
+        """Two legs are bridged. Who they are is read, and until then nobody is heard on them."""
         self.token += 1
-        self.bonds[a] = Bond(b, self.token, known)
-        self.bonds[b] = Bond(a, self.token, known)
-        return self.token
+        self.bonds[a] = Bond(node, b, self.token)
+        self.bonds[b] = Bond(node, a, self.token)
+        self.effects.append(fx.Inspect(node, self.token, a, b))
 
-    def unbond(self, leg: LegId) -> LegId | None:
-        """Forget whom a leg is bridged with, and the call that this made. Returns the former other party."""
+    def read(self, node: NodeName, a: Leg, b: Leg) -> Call | None:
+        """Two bridged legs have been read. Returns the call that they are, if they are one."""
+        for leg, other in ((a, b), (b, a)):
+            self.bonds[leg.id] = Bond(node, other.id, token=0, known=True)
+            (self.held.add if leg.held else self.held.discard)(leg.id)
+        call = call_between(node, a, b, self.rules)
+        if call is None:
+            return None
+        before = self.calls.get(call.id)
+        self.calls[call.id] = replace(call, started_at=before.started_at if before else call.started_at)
+        return self.calls[call.id]
+
+    def unbond(self, leg: LegId) -> None:
+        """Forget whom a leg is bridged with, and the call that this made."""
         bond = self.bonds.pop(leg, None)
         if bond is None:
-            return None
-        other = self.bonds.get(bond.peer)
-        if other is not None and other.peer == leg:
-            del self.bonds[bond.peer]
+            return
+        self.bonds.pop(bond.peer, None)
+        self.held -= {leg, bond.peer}
         call = self.calls.pop(call_id(leg, bond.peer), None)
         if call:
             self.effects.append(fx.CallEnded(call))
         for each in (*self.on_target(leg), *self.on_target(bond.peer)):
             self.release(each)
             self.touch(each.id)
-        return bond.peer
-
-    def make_call(self, node: NodeName, a: Leg, b: Leg) -> Call | None:
-        """The call that two bridged legs are, or None when neither is an agent's."""
-        agents = []
-        queues: set[str] = set()
-        for leg, other in ((a, b), (b, a)):
-            agent = agent_of(leg, self.rules)
-            if agent:
-                agents.append(AgentLeg(leg.id, other.id, agent.id, agent.name, leg.rate, leg.codec, leg.buffered))
-                queues |= agent.queues
-        if not agents:
-            return None
-        mine, other = (a, b) if agents[0].leg == a.id else (b, a)
-        queue = mine.cc_queue or other.cc_queue
-        if queue:
-            queues = {queue}
-        # By the other party's leg: an agent who stays off-hook between callers has dialled in himself.
-        direction = "internal" if len(agents) > 1 else "outbound" if other.outbound else "inbound"
-        dialled = other.destination if mine.outbound else mine.destination
-        number = dialled if direction == "outbound" else other.caller_number
-        identifier = call_id(a.id, b.id)
-        before = self.calls.get(identifier)
-        call = Call(
-            id=identifier,
-            node=node,
-            agents=tuple(agents),
-            direction=direction,
-            queue=queue,
-            queues=frozenset(queues),
-            number=number,
-            name=other.caller_name if direction != "outbound" else "",
-            started_at=before.started_at if before else max(a.created_at, b.created_at),
-            held=bool({a.id, b.id} & self.held),
-            obstacle=None if a.media_in_switch and b.media_in_switch else "media_not_in_switch",
-        )
-        self.calls[identifier] = call
-        return call
 
     def buffer(self, call: Call, leg: AgentLeg, session: Session) -> None:
         """Give the agent's leg its jitter buffer, once: without it every attach and every beep costs the caller about
@@ -309,7 +272,11 @@ class Turn:
         agents = tuple(replace(each, buffered=True) if each.leg == leg.leg else each for each in call.agents)
         self.calls[call.id] = replace(self.calls.get(call.id, call), agents=agents)
 
-    def record(self, session: Session, gate_told: Gate | None = None) -> CoachRecord:
+    def _write(self, session: Session) -> CoachRecord:
+        self._written[session.id] = self.record(session)
+        return self._written[session.id]
+
+    def record(self, session: Session) -> CoachRecord:
         """What the coach's leg is to carry."""
         return CoachRecord(
             session=session.id,
@@ -325,7 +292,7 @@ class Turn:
             talk=session.talk,
             muted=session.muted,
             follow=session.follow,
-            gate=gate_told if gate_told is not None else (session.asked or Gate.CLOSED),
+            gate=session.asked or Gate.CLOSED,
             started_at=session.started_at,
             permissions=session.coach.permissions,
             roles=session.coach.roles,
@@ -339,6 +306,19 @@ class Turn:
 
     # --- the end of the turn -----------------------------------------------------------------------------------------
 
+    def _still_here(self) -> list[Session]:
+        """The sessions that were touched."""
+        return [self.sessions[identifier] for identifier in self._touched if identifier in self.sessions]
+
+    def _remember(self, session: Session) -> None:
+        """The leg carries what a service that starts next must know, also when the gate has not moved."""
+        before = self.before.sessions.get(session.id)
+        carried = self._written.get(session.id) or (self.record(before) if before else None)
+        record = self.record(session)
+        unwritable = (Phase.DIALLING, Phase.TAKING_OVER, Phase.ENDING)  # not there yet, or no longer a coach's
+        if record != carried and session.phase not in unwritable and self.node_up(session.node):
+            self.effects.append(fx.Remember(session.node, session.leg, record))
+
     def tell(self, session: Session) -> None:
         """Tell the switch this session's gate, unless it has been told already. Rules call it where the gate must
         move before the effects that they add next; otherwise the end of the turn does."""
@@ -346,29 +326,31 @@ class Turn:
         if want is session.asked:
             return
         refresh = self.now + self.rules.refresh_seconds if want is not Gate.CLOSED else None
-        self.sessions[session.id] = replace(session, asked=want, refresh_at=refresh)
-        if session.phase in (Phase.ATTACHED, Phase.TAKING_OVER, Phase.ENDING) and self.node_up(session.node):
-            record = self.record(session, want)
-            self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, record))
+        changed = replace(session, asked=want, refresh_at=refresh)
+        self.sessions[session.id] = changed
+        # In any phase: a coach whose turn to attach anew has not come is still where he was.
+        if self.node_up(session.node):
+            self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, self._write(changed)))
 
     def _grant(self) -> None:
         """A mode that was asked for before listening was established, or while somebody was on hold."""
-        for identifier in list(self._touched):
-            session = self.sessions.get(identifier)
-            if session and session.wanted is not session.mode and self.settled(session):
+        for session in self._still_here():
+            if session.wanted is not session.mode and self.settled(session):
                 for mode in PATHS[session.mode, session.wanted]:
-                    session = self.enter(session, mode)
+                    self.enter(self.sessions[session.id], mode)
 
     def finish(self) -> tuple[State, list[fx.Effect]]:
-        """Tell the switch every gate that changed, tell people everything that did."""
+        """Tell the switch every gate that changed, tell people everything that did. What closes a gate goes before
+        everything else, what opens one after it: a dead-man stands when it does."""
         self._grant()
-        gates_first: list[fx.Effect] = []
-        pending, self.effects = self.effects, gates_first
-        for identifier in self._touched:
-            session = self.sessions.get(identifier)
-            if session:
-                self.tell(session)
-        self.effects = [*gates_first, *pending]
+        pending, self.effects = self.effects, []
+        for session in self._still_here():
+            self.tell(session)
+        closing = [each for each in self.effects if isinstance(each, fx.TellGate) and each.gate is Gate.CLOSED]
+        opening = [each for each in self.effects if each not in closing]
+        self.effects = [*closing, *pending, *opening]
+        for session in self._still_here():
+            self._remember(session)
         for name, node in self.nodes.items():
             old = self.before.nodes.get(name)
             if old is None or (old.up, old.reason) != (node.up, node.reason):
@@ -376,10 +358,9 @@ class Turn:
         for identifier, call in self.calls.items():
             if self.before.calls.get(identifier) != call:
                 self.effects.append(fx.CallChanged(call))
-        for identifier in self._touched:
-            session = self.sessions.get(identifier)
-            before = self.before.sessions.get(identifier)
-            if session and (before is None or _shown(before) != _shown(session)):
+        for session in self._still_here():
+            before = self.before.sessions.get(session.id)
+            if before is None or _shown(before) != _shown(session):
                 self.effects.append(fx.SessionChanged(session))
         state = State(
             nodes=MappingProxyType(self.nodes),
@@ -390,6 +371,11 @@ class Turn:
             token=self.token,
         )
         return state, self.effects
+
+
+def lasting(session: Session) -> Mode:
+    """What goes along to another call of what a coach is in or has asked for: never a barge."""
+    return Mode.WHISPER if Mode.WHISPER in (session.mode, session.wanted) else Mode.LISTEN
 
 
 def _shown(session: Session) -> Session:

@@ -11,7 +11,7 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Call, Follow, Phase, call_id
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from tests.unit.world import NODE, World, caller_leg, coach, on_switch, restarted
+from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, on_switch, restarted
 
 pytestmark = pytest.mark.unit
 
@@ -94,3 +94,60 @@ def test_a_session_that_was_still_ringing(world: World, call: Call) -> None:
     assert fresh.session(session).phase is Phase.RINGING
     fresh.park(session.leg)
     assert fresh.gate(session) is Gate.AGENT
+
+
+@pytest.mark.parametrize("muted", [True, False])
+def test_a_restart_keeps_the_mode_of_a_coach_who_has_not_spoken(world: World, call: Call, muted: bool) -> None:
+    session = world.coached(call, talk=Talk.OPEN if muted else Talk.PUSH)
+    world.feed(cmd.SetMuted(session.coach, session.id, muted))
+    world.mode(session, Mode.WHISPER)
+    fresh = restarted(world)
+    assert fresh.session(session).mode is Mode.WHISPER
+    assert fresh.session(session).muted is muted
+    assert fresh.gate(session) is Gate.CLOSED
+
+
+def test_a_restart_on_the_second_call_of_an_agent(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.WHISPER, follow=Follow.AGENT)
+    world.unbridge("c1", "a1")
+    world.bridge(caller_leg("c2"), agent_leg("a1"))
+    assert world.coaches[session.leg].record.gate is Gate.AGENT
+    fresh = restarted(world)
+    assert not fresh.session(session).muted
+    assert fresh.gate(session) is Gate.AGENT
+
+
+def test_a_wish_outlives_a_gap(world: World, call: Call) -> None:
+    session = world.start(call, mode=Mode.WHISPER)
+    world.feed(ev.Held(NODE, "a1"))
+    world.answer(session)
+    world.legs["a1"] = replace(world.legs["a1"], held=True)
+    fresh = restarted(world)
+    fresh.feed(ev.Unheld(NODE, "a1"))
+    assert fresh.gate(session) is Gate.AGENT
+
+
+def test_an_open_gate_on_a_leg_that_is_not_listed_is_shut(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.BARGE, follow=Follow.AGENT)
+    fresh = World(now=200.0, coaches=world.coaches)
+    fresh.feed(ev.NodeSynced(NODE, tuple(leg for leg in on_switch(world) if leg.id != "a1")))
+    assert fresh.gate(session) is Gate.CLOSED
+
+
+def test_a_leg_that_was_not_listed_yet_does_not_stay_behind(world: World, call: Call) -> None:
+    """`show channels` is written late: a leg that is missing from it can be there."""
+    session = world.coached(call)
+    effects = world.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(world.legs.values())))
+    assert [each.leg for each in effects if isinstance(each, fx.HangUp)] == [session.leg]
+
+
+def test_what_was_held_when_it_went_is_forgotten(world: World, call: Call) -> None:
+    world.feed(ev.Held(NODE, "a1"), ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, ()))
+    assert world.state.held == frozenset()
+
+
+def test_nothing_is_decided_about_a_switch_that_cannot_be_seen(world: World, call: Call) -> None:
+    session = world.start(call)
+    world.feed(ev.NodeLost(NODE, "gone"))
+    assert world.wait(RULES.ring_seconds + 3) == []
+    assert world.session(session).phase is Phase.DIALLING

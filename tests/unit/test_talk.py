@@ -7,10 +7,10 @@ import pytest
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
-from ccwhisper.coaching.errors import Conflict
+from ccwhisper.coaching.errors import Conflict, Forbidden
 from ccwhisper.coaching.model import Call
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from tests.unit.world import NODE, RULES, World
+from tests.unit.world import NODE, RULES, World, coach
 
 pytestmark = pytest.mark.unit
 
@@ -86,3 +86,27 @@ def test_a_coach_on_hold_is_shut_out_with_his_music(world: World, call: Call) ->
     assert world.gate(session) is Gate.CLOSED
     world.feed(ev.Unheld(NODE, session.leg))
     assert world.gate(session) is Gate.CLOSED, "the key counts as released"
+
+
+OPENERS = [
+    cmd.Press,
+    lambda who, session: cmd.SetMuted(who, session, False),
+    lambda who, session: cmd.SetTalk(who, session, Talk.OPEN),
+]
+
+
+@pytest.mark.parametrize("opener", OPENERS, ids=["press", "unmute", "open"])
+def test_what_opens_the_gate_needs_the_right_to_the_mode_again(world, call, opener) -> None:  # type: ignore[no-untyped-def]
+    session = world.coached(call, mode=Mode.WHISPER, talk=Talk.PUSH)
+    world.feed(cmd.SetMuted(session.coach, session.id, False))
+    with pytest.raises(Forbidden, match="role"):
+        world.feed(opener(coach(roles=frozenset()), session.id))
+    assert world.gate(session) is Gate.CLOSED
+
+
+def test_what_closes_the_gate_needs_no_role(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.WHISPER)
+    nobody = coach(roles=frozenset())
+    world.feed(cmd.SetMuted(nobody, session.id, True), cmd.SetTalk(nobody, session.id, Talk.PUSH))
+    world.feed(cmd.Release(nobody, session.id))
+    assert world.gate(session) is Gate.CLOSED
