@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Final
 
 from flask import Flask, Response, request
@@ -64,4 +65,7 @@ def make_server(app: Flask, host: str, port: int) -> WSGIServer:
     """A server that is bound but not serving yet; `serve_forever` or `start` makes it."""
     server = WSGIServer((host, port), app, spawn=Pool(MAX_CONNECTIONS), log=None)
     server.init_socket()
+    # Connections inherit it. Head and body of an answer are two writes, and the second would wait until the client has
+    # acknowledged the first: 40 ms on Linux, at every answer with a body.
+    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return server
