@@ -15,6 +15,7 @@ scenarios, the demo and tests. Answers are JSON in one line, or ``-ERR`` and why
 ``sim phone <user> <what> [ms]``       how a phone answers: answer, busy, reject, ring, away; after so many ms
 ``sim buffer on|off``                  whether new legs of agents have a jitter buffer
 ``sim hears <leg> <ms>``               what the leg's party heard in the last ms: see below
+``sim pieces <leg> <ms>``              the same as it changed: ``[[frames, {"1001": -16.0, …}], …]``
 ``sim frames <leg> <speaker> <ms>``    whether it got every frame of a speaker, and nothing else
 ``sim legs``                           every leg: party, state, peer, whom it listens to, who coaches it
 ``sim clear``                          everybody hangs up
@@ -36,7 +37,7 @@ from urllib.parse import unquote_plus
 
 from ccwhisper.simulator.callcenter import CallCenter
 from ccwhisper.simulator.legs import Leg
-from ccwhisper.simulator.media import FRAME, Piece, exactness, frame_of, levels
+from ccwhisper.simulator.media import FRAME, Piece, dbfs, exactness, frame_of, levels
 from ccwhisper.simulator.parties import BEHAVIOURS, Impossible, Parties
 from ccwhisper.simulator.stories import Stories
 
@@ -168,6 +169,10 @@ class Control:
         pieces = self.heard(leg, int(milliseconds))
         found = {name: asdict(each) for name, each in sorted(levels(pieces).items())}
         return {"frames": sum(piece.frames for piece in pieces), "heard": found}
+
+    def _do_pieces(self, leg: str, milliseconds: str) -> Answer:
+        pieces = self.heard(leg, int(milliseconds))
+        return [[each.frames, {name: round(dbfs(level), 2) for name, level in each.mix.items()}] for each in pieces]
 
     def _do_frames(self, leg: str, speaker: str, milliseconds: str) -> Answer:
         return asdict(exactness(self.heard(leg, int(milliseconds)), speaker))
