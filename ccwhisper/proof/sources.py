@@ -115,9 +115,11 @@ def frames_of(source: Source, codec: Codec) -> tuple[bytes, ...]:
     if not len(pcm):
         raise ValueError("a source needs at least one sample")
     pcm = np.concatenate([pcm, np.zeros(-len(pcm) % size, dtype=np.int16)])
-    wire = codec.encode(pcm)
-    width = len(wire) // (len(pcm) // size)
-    return tuple(wire[at : at + width] for at in range(0, len(wire), width))
+    # A codec that remembers has heard the end of a loop before its start; without that each turn begins with a click.
+    before = pcm[-codec.rate :] if source.loop else pcm[:0]
+    wire = codec.encode(np.concatenate([before, pcm]))
+    width = len(wire) * size // (len(before) + len(pcm))
+    return tuple(wire[at : at + width] for at in range(len(before) // size * width, len(wire), width))
 
 
 def _white(seed: int, count: int, level_dbfs: float) -> NDArray[np.float64]:

@@ -57,13 +57,16 @@ class Timeline:
 
 
 def timeline(
-    frames: Sequence[RxFrame] | Sequence[TxFrame], codec_of: Callable[[int], Codec | None], rate: int
+    frames: Sequence[RxFrame] | Sequence[TxFrame],
+    codec_of: Callable[[int], Codec | None],
+    rate: int,
+    before: Sequence[RxFrame] = (),
 ) -> Timeline:
     """Put frames on one line by their RTP timestamps.
 
     `codec_of` tells the codec of a payload type (of 0 for sent frames). Frames that it does not know, or whose rate is
     not `rate`, are left out. Where a sender starts a new timestamp sequence (a switch does so when it bridges anew),
-    the line goes on at the place that the arrival time says. A codec that remembers what came before starts cold.
+    the line goes on at the place that the arrival time says. A codec that remembers is played `before` first.
     """
     placed: list[tuple[int, int, Codec, bytes]] = []
     base_ts = base_at = first_t = 0
@@ -84,6 +87,10 @@ def timeline(
         return Timeline(np.zeros(0), rate, empty, empty)
     placed.sort(key=lambda item: item[0])
     decoders = {codec: codec.decoder() for _, _, codec, _ in placed}
+    for frame in before:
+        known = codec_of(frame.pt)
+        if known in decoders:
+            decoders[known](frame.payload)
     decoded = [decoders[codec](payload) for _, _, codec, payload in placed]
     starts = np.array([at for at, _, _, _ in placed], dtype=np.int64) - placed[0][0]
     samples = np.zeros(max(int(at) + len(pcm) for at, pcm in zip(starts, decoded, strict=True)))

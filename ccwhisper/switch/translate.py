@@ -58,8 +58,10 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
             if headers.get("Media-Bug-Function") == "eavesdrop":
                 yield ev.EavesdropStarted(node, leg)
         case "CODEC":
-            # switch_core_codec.c adds its own header in small letters to the one that every channel event has.
-            rate = _number(headers.get("channel-read-codec-rate"))
+            # A re-INVITE raises this for the write codec alone: switch_core_media_set_codec sets the new read codec up
+            # in the old one's place, and so nothing seems to have changed. What a leg reads is no help: an eavesdrop or
+            # whatever plays, puts raw samples on top, and raises this too. What is written is always the phone's.
+            rate = _number(headers.get("Channel-Write-Codec-Rate"))
             if rate:
                 yield ev.RateChanged(node, leg, rate)
 
@@ -86,8 +88,8 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
         dialed_user=_at(get("variable_dialed_user"), get("variable_dialed_domain")),
         cc_agent=get("variable_cc_agent") if get("variable_cc_side") == "agent" else None,
         cc_queue=get("variable_cc_queue") if get("variable_cc_side") == "agent" else None,
-        codec=get("Channel-Read-Codec-Name", ""),
-        rate=_number(get("Channel-Read-Codec-Rate")) or 8000,
+        codec=get("Channel-Write-Codec-Name", ""),  # of a leg that eavesdrops the read codec is not the phone's
+        rate=_number(get("Channel-Write-Codec-Rate")) or 8000,
         buffered=_buffered(dump),
         media_in_switch=not any(_true(get(f"variable_{name}")) for name in ("bypass_media", "proxy_media")),
         application=get("variable_current_application", ""),

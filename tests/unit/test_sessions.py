@@ -9,7 +9,7 @@ import pytest
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
-from ccwhisper.coaching.model import Call, Follow, Phase
+from ccwhisper.coaching.model import Call, Follow, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import QueuePolicy
 from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach
@@ -175,23 +175,66 @@ def test_codecs_fit_the_agents_leg(world: World) -> None:
     assert offers == [["PCMA", "PCMU"], ["G722", "PCMU", "PCMA"], ["PCMU", "PCMA"]]
 
 
-def test_a_new_rate_of_the_agent_sets_the_eavesdrop_up_again(world: World) -> None:
-    call = world.bridge(caller_leg("c1"), agent_leg("a1", rate=16000, codec="L16"))
-    assert call
-    session = world.coached(call, mode=Mode.WHISPER)
-    world.feed(ev.RateChanged(NODE, session.leg, 8000))
+def coached_by(world: World, call: Call, rate: int, mode: Mode = Mode.WHISPER) -> Session:
+    """A session whose phone has answered with a codec of this rate."""
+    session = world.start(call, mode=mode)
+    world.feed(ev.RateChanged(NODE, session.leg, rate))
+    world.answer(session)
     world.take(fx.Attach)
-    world.feed(ev.RateChanged(NODE, "a1", 8000))
-    assert len(world.take(fx.Attach)) == 1
-    assert world.gate(session) is Gate.AGENT
+    return world.session(session)
 
 
-def test_a_coach_above_the_agents_new_rate_is_dropped(world: World) -> None:
+@pytest.fixture
+def wide(world: World) -> Call:
+    """A call whose agent is on G.722."""
     call = world.bridge(caller_leg("c1"), agent_leg("a1", rate=16000, codec="G722"))
     assert call
-    world.coached(call)
+    return call
+
+
+@pytest.mark.parametrize("mode", [Mode.LISTEN, Mode.WHISPER, Mode.BARGE])
+def test_a_new_rate_of_the_agent_sets_the_eavesdrop_up_again(world: World, wide: Call, mode: Mode) -> None:
+    session = coached_by(world, wide, 8000, mode)
+    gate = world.gate(session)
+    world.prompt = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    assert len(world.take(fx.Attach)) == 1
+    assert (world.gate(session), world.session(session).mode) == (Gate.CLOSED, Mode.LISTEN)
+    world.feed(*world.pending)
+    assert (world.gate(session), world.session(session).mode) == (gate, mode)
+
+
+def test_a_coach_above_the_agents_new_rate_is_dropped(world: World, wide: Call) -> None:
+    coached_by(world, wide, 16000)
     effects = world.feed(ev.RateChanged(NODE, "a1", 8000))
     assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["codec_mismatch"]
+
+
+def test_a_new_rate_of_the_coach_sets_the_eavesdrop_up_again(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    world.feed(ev.RateChanged(NODE, session.leg, 16000))  # said again: nothing has changed
+    assert world.take(fx.Attach) == []
+    world.prompt = False
+    world.feed(ev.RateChanged(NODE, session.leg, 8000))
+    assert len(world.take(fx.Attach)) == 1
+    assert world.gate(session) is Gate.CLOSED
+    world.feed(*world.pending)
+    assert world.gate(session) is Gate.AGENT
+    world.prompt = True
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    assert world.gate(session) is Gate.AGENT
+    effects = world.feed(ev.RateChanged(NODE, session.leg, 16000))
+    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["codec_mismatch"]
+
+
+def test_a_mode_asked_for_while_attaching_outlasts_a_new_rate(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 8000, Mode.LISTEN)
+    world.prompt = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    world.mode(session, Mode.WHISPER)
+    world.feed(ev.RateChanged(NODE, "a1", 16000))
+    world.feed(*world.pending)
+    assert world.gate(session) is Gate.AGENT
 
 
 def test_a_gate_that_the_switch_refuses_ends_the_session(world: World, call: Call) -> None:

@@ -80,9 +80,10 @@ def test_l16_is_big_endian_and_lossless(codec: Codec) -> None:
 
 @pytest.mark.parametrize("freq", [300, 1000, 3900, 5000, 7000])
 def test_g722_carries_both_of_its_bands(freq: float) -> None:
-    pcm = G722.decode(b"".join(frames_of(Tone(freq, seconds=1.0), G722)))[1600:]
-    assert level_dbfs(pcm, freq, G722.rate) == pytest.approx(-16, abs=0.15)
-    assert spectral_floor(pcm, G722.rate, without=[freq]) < -60
+    twice = frames_of(Tone(freq, seconds=1.0), G722) * 2  # the seam of its loop is not heard either
+    pcm = G722.decode(b"".join(twice))[8000:24000]
+    assert level_dbfs(pcm, freq, G722.rate) == pytest.approx(-16, abs=0.3)
+    assert spectral_floor(pcm, G722.rate, without=[freq]) < -50
 
 
 def test_g722_goes_on_where_the_frame_before_has_ended() -> None:

@@ -53,8 +53,23 @@ def test_only_an_eavesdrop_counts_among_media_bugs() -> None:
 
 @pytest.mark.parametrize(("rate", "found"), [("16000", [ev.RateChanged("n", "a", 16000)]), ("", []), ("-1", [])])
 def test_a_codec_event_tells_the_new_rate(rate: str, found: list[ev.RateChanged]) -> None:
-    event = Event({"Event-Name": "CODEC", "Unique-ID": "a", "channel-read-codec-rate": rate}, "")
+    event = Event({"Event-Name": "CODEC", "Unique-ID": "a", "Channel-Write-Codec-Rate": rate}, "")
     assert list(facts("n", event, OURS)) == found
+
+
+def test_the_rate_is_the_phones_and_not_that_of_what_an_eavesdrop_reads() -> None:
+    """As recorded from FreeSWITCH: a coach on PCMU attaches to an agent on G.722."""
+    codecs = {
+        "Channel-Read-Codec-Name": "L16",
+        "Channel-Read-Codec-Rate": "16000",
+        "Channel-Write-Codec-Name": "PCMU",
+        "Channel-Write-Codec-Rate": "8000",
+    }
+    raw = {"channel-read-codec-name": "L16", "channel-read-codec-rate": "16000"}
+    event = Event({"Event-Name": "CODEC", "Unique-ID": "a", **codecs, **raw}, "")
+    assert list(facts("n", event, OURS)) == [ev.RateChanged("n", "a", 8000)]
+    leg = leg_of({**DUMP, **codecs}, OURS)
+    assert (leg.codec, leg.rate) == ("PCMU", 8000)
 
 
 def test_what_names_no_leg_says_nothing() -> None:
@@ -70,7 +85,6 @@ DUMP = {
     "Caller-Channel-Created-Time": "1500000",
     "Caller-Caller-ID-Name": "Bob",
     "Caller-Caller-ID-Number": "+100",
-    "Channel-Read-Codec-Rate": "8000",
 }
 
 
