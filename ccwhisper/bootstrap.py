@@ -16,14 +16,13 @@ from types import TracebackType
 from typing import Self, TextIO
 
 import gevent
-from flask import Flask
 from gevent.event import Event
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
 from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchSettings
-from ccwhisper.web.app import create_app, make_server
+from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
 from ccwhisper.web.journal import Journal
 
@@ -69,18 +68,20 @@ class Service:
     """Engine and app, wired. A context manager: entering starts the engine, leaving stops it."""
 
     engine: Engine
-    app: Flask
+    web: Web
     audit: AuditTrail
     journal: Journal
 
     def __enter__(self) -> Self:
         self.journal.start()
         self.engine.start()
+        self.web.sockets.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.web.sockets.stop()
         self.engine.stop()
         self.journal.stop()
         self.audit.close()
@@ -106,7 +107,8 @@ def build(config: Config) -> Service:
     audit = AuditTrail(directory / "audit.jsonl")
     engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], audit)
     journal = Journal(engine)
-    return Service(engine, create_app(engine, _auth(config), journal), audit, journal)
+    web = create_web(engine, _auth(config), journal, origins=config.service.origins)
+    return Service(engine, web, audit, journal)
 
 
 def _auth(config: Config) -> Auth:
@@ -129,7 +131,7 @@ def serve(config: Config, ready: Callable[[str], None] = lambda _url: None) -> N
     them, otherwise the switch drops them.
     """
     service = build(config)
-    server = make_server(service.app, config.service.host, config.service.port)
+    server = make_server(service.web.app, config.service.host, config.service.port)
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stopped.set)

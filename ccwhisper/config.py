@@ -103,11 +103,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}" or not parts.hostname:
+        raise ValueError("must be an origin such as https://crm.example.org")
+    return value
+
+
 class Service(_Section):
-    """Where to listen, and where to keep what must outlive a restart (relative to the file's directory)."""
+    """Where to listen, and where to keep what must outlive a restart (relative to the file's directory). `origins`:
+    other origins whose pages may connect by Socket.IO."""
 
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8810"
     state: Annotated[str, Field(min_length=1)] = "var"
+    origins: list[Annotated[str, AfterValidator(_origin)]] = []
 
     @property
     def host(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from flask import Flask, Response, request
@@ -16,8 +18,10 @@ from ccwhisper.web import errors
 from ccwhisper.web.api import TABLE
 from ccwhisper.web.auth import Auth
 from ccwhisper.web.journal import Journal
+from ccwhisper.web.limits import Limits
 from ccwhisper.web.openapi import document
-from ccwhisper.web.operations import PREFIX, blueprint
+from ccwhisper.web.operations import PREFIX, Counter, blueprint
+from ccwhisper.web.sockets import Sockets
 
 MAX_BODY: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 2000
@@ -34,12 +38,29 @@ _HEADERS: Final = {
 }
 
 
-def create_app(engine: Engine, auth: Auth, journal: Journal) -> Flask:
-    """The app over a running engine, and a journal that whoever made it has started."""
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The app, and what pushes to its clients; whoever made it starts and stops that."""
+
+    app: Flask
+    sockets: Sockets
+
+
+def create_web(
+    engine: Engine, auth: Auth, journal: Journal, limits: Limits | None = None, origins: Sequence[str] = ()
+) -> Web:
+    """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
+    whose pages may connect by Socket.IO."""
+    counter = Counter(engine, journal, auth, limits or Limits())
+    app = _app(counter)
+    return Web(app, Sockets(app, counter, TABLE, origins))
+
+
+def _app(counter: Counter) -> Flask:
     app = Flask("ccwhisper.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     errors.install(app)
-    app.register_blueprint(blueprint(TABLE, engine, journal, auth))
+    app.register_blueprint(blueprint(TABLE, counter))
     described = json.dumps(document(TABLE), separators=(",", ":"))
 
     @app.get(f"{PREFIX}/openapi.json", provide_automatic_options=False)

@@ -154,14 +154,15 @@ class Desk:
         events: list[EventView] = []
         for entry in entries:
             seq = entry.seq
-            event = self._event(entry)
+            event = self.event(entry)
             if event is not None:
                 events.append(event)
             if len(events) >= _PAGE:
                 break
         return events, seq
 
-    def _event(self, entry: Entry) -> EventView | None:
+    def event(self, entry: Entry) -> EventView | None:
+        """What this principal is told of a notice; None when it is not his business."""
         notice, seq, at = entry.notice, entry.seq, entry.at
         match notice:
             case fx.CallChanged() if visible(self._actor, notice.call):

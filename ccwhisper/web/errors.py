@@ -11,6 +11,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from ccwhisper.web.limits import TooMany
 from ccwhisper.web.schemas import ErrorAnswer, ErrorDetail
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ STATUS: Final[Mapping[type[CoachingError], int]] = MappingProxyType(
         NotFound: 404,
         Conflict: 409,
         WrongMediaType: 415,
+        TooMany: 429,
         Unavailable: 503,
     }
 )
@@ -47,10 +49,18 @@ _HTTP_CODES: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
 )
 
 
+DEFECT: Final = ErrorDetail(code="internal_error", message="The service has a defect; its log says more.", retry=False)
+
+
 def refusal(status: int, code: str, message: str, retry: bool) -> Response:
     """The one form of an error."""
     answer = ErrorAnswer(error=ErrorDetail(code=code, message=message, retry=retry))
     return Response(answer.model_dump_json(), status, mimetype="application/json")
+
+
+def detail(error: CoachingError) -> ErrorDetail:
+    """A refusal, as it is told."""
+    return ErrorDetail(code=error.code, message=error.message, retry=error.retry)
 
 
 def install(app: Flask) -> None:
@@ -64,7 +74,7 @@ def install(app: Flask) -> None:
             response.headers["WWW-Authenticate"] = 'Bearer realm="ccwhisper"' + (
                 "" if error.code == "token_missing" else f', error="invalid_token", error_description="{error.code}"'
             )
-        if status == 503:
+        if status in (429, 503):
             response.headers["Retry-After"] = "1"
         return response
 
@@ -81,4 +91,4 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def defect(error: Exception) -> Response:
         logger.error("a request failed", exc_info=error)
-        return refusal(500, "internal_error", "The service has a defect; its log says more.", retry=False)
+        return refusal(500, DEFECT.code, DEFECT.message, DEFECT.retry)

@@ -20,6 +20,7 @@ _DESCRIPTIONS = {
     409: "The state of call or session does not allow it now.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    429: "Too many actions of this principal; Retry-After says when.",
     503: "The switch cannot be reached, or did not do as told.",
 }
 

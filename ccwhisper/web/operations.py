@@ -21,6 +21,7 @@ from ccwhisper.web.auth import Auth, Principal
 from ccwhisper.web.desk import Desk
 from ccwhisper.web.errors import Unauthorised, WrongMediaType
 from ccwhisper.web.journal import Journal
+from ccwhisper.web.limits import Limits, TooMany
 from ccwhisper.web.schemas import Answer, Ask, SessionView
 
 PREFIX: Final = "/api/v1"
@@ -84,6 +85,11 @@ class Operation:
     public: bool
 
     @property
+    def acts(self) -> bool:
+        """Whether it changes anything."""
+        return self.method != "GET"
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """The variables of the path."""
         return tuple(re.findall(r"{(\w+)}", self.path))
@@ -125,30 +131,48 @@ class Table:
         return declare
 
 
-def blueprint(table: Table, engine: Engine, journal: Journal, auth: Auth) -> Blueprint:
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Where requests are served, whichever way they come in."""
+
+    engine: Engine
+    journal: Journal
+    auth: Auth
+    limits: Limits
+
+    def perform(
+        self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], ask: Callable[[], Ask | None]
+    ) -> Answer:
+        """What an operation answers somebody. `ask` checks the body or query. Raises CoachingError."""
+        if each.acts:
+            self.limits.spend(who.actor.id)
+        if each.scope and each.scope not in who.actor.permissions:
+            raise Forbidden("permission_missing", f"The token lacks the permission {each.scope}.")
+        desk = Desk(self.engine, self.journal, who.actor)
+        return each.handler(Context(self.engine, who, desk, origin, ask()), **variables)
+
+
+def blueprint(table: Table, counter: Counter) -> Blueprint:
     """The Flask rules of a table."""
     made = Blueprint("api", __name__, url_prefix=PREFIX)
     for each in table.operations:
         made.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", each.path),
             endpoint=each.handler.__name__,
-            view_func=_view(each, engine, journal, auth),
+            view_func=_view(each, counter),
             methods=[each.method],
             provide_automatic_options=False,
         )
     return made
 
 
-def _view(each: Operation, engine: Engine, journal: Journal, auth: Auth) -> Callable[..., ResponseReturnValue]:
+def _view(each: Operation, counter: Counter) -> Callable[..., ResponseReturnValue]:
     def view(**variables: str) -> ResponseReturnValue:
         if each.public:
-            return _response(each, each.handler(engine))
-        who = auth.identify(request.headers.get("Authorization"))
-        if each.scope and each.scope not in who.actor.permissions:
-            raise Forbidden("permission_missing", f"The token lacks the permission {each.scope}.")
-        desk = Desk(engine, journal, who.actor)
-        context = Context(engine, who, desk, f"http {request.remote_addr}", _asked(each))
-        return _response(each, each.handler(context, **variables))
+            return _response(each, each.handler(counter.engine))
+        who = counter.auth.identify(request.headers.get("Authorization"))
+        origin = f"http {request.remote_addr}"
+        return _response(each, counter.perform(each, who, origin, variables, lambda: _asked(each)))
 
     return view
 
@@ -163,7 +187,7 @@ def _response(each: Operation, answer: Answer) -> Response:
 
 def _asked(each: Operation) -> Ask | None:
     if each.query:
-        return _checked(each.query.model_validate, _single_values())
+        return checked(each.query.model_validate, _single_values())
     unknown = sorted(request.args)
     if unknown:
         raise Invalid("field_unknown", f"{unknown[0]}: there is no such parameter here.")
@@ -174,7 +198,7 @@ def _asked(each: Operation) -> Ask | None:
         return None
     if request.mimetype != "application/json":
         raise WrongMediaType("content_type", "Send Content-Type: application/json.")
-    return _checked(each.body.model_validate_json, data)
+    return checked(each.body.model_validate_json, data)
 
 
 def _single_values() -> dict[str, str]:
@@ -190,7 +214,8 @@ _CODES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def _checked(check: Callable[[Any], Ask], given: object) -> Ask:
+def checked(check: Callable[[Any], Ask], given: object) -> Ask:
+    """A body or query that is as it must be. Raises Invalid."""
     try:
         return check(given)
     except ValidationError as error:
@@ -207,4 +232,5 @@ def always(each: Operation) -> tuple[type[CoachingError], ...]:
         return ()
     scope = (Forbidden,) if each.scope else ()
     media = (WrongMediaType,) if each.body else ()
-    return (Invalid, Unauthorised, *scope, *media, Unavailable)
+    often = (TooMany,) if each.acts else ()
+    return (Invalid, Unauthorised, *scope, *media, *often, Unavailable)

@@ -170,6 +170,24 @@ class CoachView(Answer):
     muted: bool
 
 
+class PanelCoach(Answer):
+    """Somebody who speaks to the agent, or is about to."""
+
+    session: str
+    name: Text
+    mode: Annotated[Mode, Field(description="The badge follows it.")]
+    gate: Annotated[Gate, Field(description="Who can hear him now, as confirmed by the switch: the lamp follows it.")]
+
+
+class PanelView(Answer):
+    """What an agent sees. Who only listens is not in it."""
+
+    agent: Text
+    name: Text
+    calls: list[CallView]
+    coaches: list[PanelCoach]
+
+
 class NodeView(Answer):
     name: Text
     up: bool

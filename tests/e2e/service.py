@@ -17,12 +17,14 @@ import gevent.event
 import jwt
 from jsonschema import Draft202012Validator
 
+from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.model import Agent
 from ccwhisper.coaching.policy import MONITOR, VIEW, QueuePolicy, Rules
 from ccwhisper.engine import Engine
-from ccwhisper.web.app import create_app, make_server
+from ccwhisper.web.app import create_web, make_server
 from ccwhisper.web.auth import Auth, Keys, SharedSecret
 from ccwhisper.web.journal import Journal
+from ccwhisper.web.limits import Limits
 
 from .fake_switch import NODE, FakeSwitch, agent_leg, caller_leg
 
@@ -63,8 +65,11 @@ def token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
 class Service:
     """Start, use from any thread, stop."""
 
-    def __init__(self, rules: Rules = RULES, keys: Keys | None = None, **auth: Any) -> None:
+    def __init__(
+        self, rules: Rules = RULES, keys: Keys | None = None, limits: Limits | None = None, **auth: Any
+    ) -> None:
         self._rules = rules
+        self._limits = limits or Limits(rate=10_000, burst=10_000)  # a test is faster than any person
         self._auth = Auth(keys or SharedSecret(SECRET), **{"algorithms": ("HS256",), **auth})
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -83,17 +88,22 @@ class Service:
         self._loop = gevent.get_hub().loop
         self._stopped = gevent.event.Event()
         self.switch = FakeSwitch()
-        self.engine = Engine(self._rules, self.switch, [NODE])
+        self.audit: list[fx.Audit] = []
+        self.engine = Engine(self._rules, self.switch, [NODE], lambda row, _at: self.audit.append(row))
         self.engine.start()
         journal = Journal(self.engine)
         journal.start()
-        server = make_server(create_app(self.engine, self._auth, journal), "127.0.0.1", 0)
+        web = create_web(self.engine, self._auth, journal, self._limits)
+        web.sockets.start()
+        server = make_server(web.app, "127.0.0.1", 0)
         server.start()
+        self.sockets = web.sockets
         self.port = server.address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._ready.set()
         self._stopped.wait()
         server.stop(timeout=0)
+        web.sockets.stop()
         journal.stop()
         self.engine.stop()
         gevent.get_hub().destroy(destroy_loop=True)

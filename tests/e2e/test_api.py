@@ -403,12 +403,15 @@ def _rules() -> list[Any]:
     from ccwhisper.web.api import TABLE
     from ccwhisper.web.auth import Auth, SharedSecret
     from ccwhisper.web.journal import Journal
-    from ccwhisper.web.operations import blueprint
+    from ccwhisper.web.limits import Limits
+    from ccwhisper.web.operations import Counter, blueprint
 
     from .fake_switch import FakeSwitch
     from .service import RULES
 
     engine = Engine(RULES, FakeSwitch(), [])
     app = Flask("rules", static_folder=None)
-    app.register_blueprint(blueprint(TABLE, engine, Journal(engine), Auth(SharedSecret("x"), ("HS256",))))
+    app.register_blueprint(
+        blueprint(TABLE, Counter(engine, Journal(engine), Auth(SharedSecret("x"), ("HS256",)), Limits()))
+    )
     return list(app.url_map.iter_rules())

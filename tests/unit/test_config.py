@@ -70,6 +70,8 @@ def test_a_queue_takes_what_it_does_not_say_from_the_default_queue(tmp_path: Pat
         (NODE + "[service]\nlisten = '8810'\n", "value_invalid", "service.listen"),
         (NODE + "[service]\nlisten = 'example.org:1'\n", "value_invalid", "service.listen"),
         (NODE + "[service]\nport = 1\n", "key_unknown", "service.port"),
+        (NODE + "[service]\norigins = ['https://crm.example/']\n", "value_invalid", "service.origins[0]"),
+        (NODE + "[service]\norigins = ['*']\n", "value_invalid", "service.origins[0]"),
         (NODE + "[auth]\nsecret = 'in the file'\n", "key_unknown", "auth.secret"),
         (NODE + "[auth]\nalgorithms = ['none']\n", "value_invalid", "auth.algorithms[0]"),
         (NODE + "[auth]\nalgorithms = ['RS256']\n", "algorithm_mismatch", "auth.algorithms"),
