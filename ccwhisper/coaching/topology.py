@@ -256,10 +256,14 @@ def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
 
 
 def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
-    """A re-INVITE gave a leg another sample rate. An eavesdrop that was set up for the old one whispers garbage."""
+    """A re-INVITE gave a leg another sample rate. An eavesdrop that was set up for the old rate of either of its legs
+    whispers garbage: it is set up anew, and until then its gate is closed."""
     session = turn.by_leg(fact.leg)
     if session:
-        turn.change(session, rate=fact.rate)
+        changed = turn.change(session, rate=fact.rate)
+        if session.rate != fact.rate and session.target:
+            _detach(turn, changed)
+            turn.attach_next(session.target)
         return
     _read_again(turn, fact.leg)
     for identifier, call in list(turn.calls.items()):
@@ -269,10 +273,15 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
         agents = tuple(replace(each, rate=fact.rate) if each is leg else each for each in call.agents)
         turn.calls[identifier] = replace(call, agents=agents)
         for each in turn.on_target(fact.leg):
-            if each.phase in (Phase.ATTACHED, Phase.ATTACHING):
-                each = turn.release(each)  # noqa: PLW2901 - the same session, one step on
-                turn.change(each, phase=Phase.CONNECTED, wanted=each.mode, mode=Mode.LISTEN)
+            _detach(turn, each)
         turn.attach_next(fact.leg)
+
+
+def _detach(turn: Turn, session: Session) -> None:
+    """Back to before the eavesdrop, to attach again as soon as it is this session's turn."""
+    if session.phase in (Phase.ATTACHED, Phase.ATTACHING):
+        wanted = session.wanted if session.mode is Mode.LISTEN else session.mode
+        turn.change(turn.release(session), phase=Phase.CONNECTED, wanted=wanted, mode=Mode.LISTEN)
 
 
 def tick(turn: Turn) -> None:
