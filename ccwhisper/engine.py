@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
@@ -135,10 +136,10 @@ class Engine:
         CoachingError of a refusal, or Unavailable (`engine_busy`) after `timeout` seconds."""
         answer: AsyncResult[State] = AsyncResult()
         self._queue.put((request, answer))
-        try:
-            state = answer.get(timeout=timeout)
-        except gevent.Timeout:
-            raise Unavailable("engine_busy", "The service did not get to this request in time.") from None
+        answer.wait(timeout)
+        if not answer.ready():  # answered here, so that it is not carried out after all
+            answer.set_exception(Unavailable("engine_busy", "The service did not get to this request in time."))
+        state = answer.get_nowait()
         assert state is not None  # noqa: S101 - only ever set to a state
         return state
 
@@ -157,25 +158,26 @@ class Engine:
     def _run(self) -> None:
         while True:
             due = next_timer(self.state)
-            try:
-                timeout = None if due is None else max(0.0, due - self._clock())
-                event, answer = self._queue.get(timeout=timeout)
-            except Empty:
-                event, answer = ev.Tick(), None
-            self._turn(event, answer)
+            left = None if due is None else max(0.0, due - self._clock())
+            if left == 0:  # before what is queued, or a flood of facts would hold up every timer
+                self._turn(ev.Tick(), None)
+            with suppress(Empty):
+                event, answer = self._queue.get(timeout=left)
+                if answer is None or not answer.ready():
+                    self._turn(event, answer)
 
     def _turn(self, event: ev.Fact | cmd.Request, answer: AsyncResult[State] | None) -> None:
         try:
             state, effects = reduce(self.state, event, self._clock(), self.rules)
         except CoachingError as refusal:
             if answer is None:
-                logger.exception("a fact was refused", extra={"fact": type(event).__name__})
+                logger.exception("a fact was refused: %s", type(event).__name__)
             else:
                 answer.set_exception(refusal)
             return
         except Exception as error:
             # A defect in the core must not end coaching for everybody: the turn is dropped whole, the state stays.
-            logger.exception("a turn failed", extra={"event": type(event).__name__})
+            logger.exception("a turn failed: %s", type(event).__name__)
             if answer is not None:
                 answer.set_exception(error)
             gevent.sleep(0.05)  # a due Tick that fails would come again at once
@@ -184,12 +186,16 @@ class Engine:
         at = self._wall()
         notices: list[fx.Notice] = []
         for effect in effects:
-            if isinstance(effect, fx.Notice):
-                notices.append(effect)
-            elif isinstance(effect, fx.Audit):
-                self._audit(effect, at)
-            else:
-                self._port.perform(effect)
+            try:
+                if isinstance(effect, fx.Notice):
+                    notices.append(effect)
+                elif isinstance(effect, fx.Audit):
+                    self._audit(effect, at)
+                else:
+                    self._port.perform(effect)
+            except Exception:
+                # The state is the new one: what follows, a gate that closes perhaps, must not be kept back.
+                logger.exception("%s was lost", type(effect).__name__)
         self.log.extend(notices, at)
         if answer is not None:
             answer.set(state)
