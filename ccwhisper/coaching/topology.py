@@ -11,7 +11,7 @@ from ccwhisper.coaching.errors import Forbidden
 from ccwhisper.coaching.model import AgentLeg, Call, Follow, LegId, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import check_mode
-from ccwhisper.coaching.turn import Turn, lasting
+from ccwhisper.coaching.turn import Turn, asked_for, lasting
 
 # FreeSWITCH's hang-up causes of a phone that did not answer, in our words.
 DIAL_ENDINGS = {
@@ -41,10 +41,8 @@ def bridged(turn: Turn, fact: ev.Bridged) -> None:
         if bond and bond.peer != other:
             turn.unbond(leg)
     turn.bond(fact.node, fact.a, fact.b)
-    for leg in (fact.a, fact.b):
-        for each in turn.on_target(leg):
-            turn.touch(each.id)
-            _wait_for_the_call(turn, each)
+    for each in (*turn.on_target(fact.a), *turn.on_target(fact.b)):
+        _wait_for_the_call(turn, each)
 
 
 def _read_again(turn: Turn, leg: LegId) -> None:
@@ -129,25 +127,27 @@ def _go_along(turn: Turn, session: Session, call: Call) -> None:
 
 def unbridged(turn: Turn, fact: ev.Unbridged) -> None:
     """Two legs are no longer joined. Whoever was coached may come back, or be somewhere else in a moment."""
-    turn.unbond(fact.a)
-    if fact.b:
-        turn.unbond(fact.b)
-    for leg in (fact.a, fact.b):
-        for each in turn.on_target(leg) if leg else ():
+    for leg in filter(None, (fact.a, fact.b)):
+        bond = turn.bonds.get(leg)
+        if bond and fact.b and bond.peer not in (fact.a, fact.b):
+            turn.bond(bond.node, leg, bond.peer)  # of the bridge before: each bridge ends in a thread of its own
+        elif bond:
+            turn.unbond(leg)
+        for each in turn.on_target(leg):
             _wait_for_the_call(turn, each)
 
 
-def _wait_for_the_call(turn: Turn, session: Session) -> None:
+def _wait_for_the_call(turn: Turn, session: Session) -> Session:
     """A session that follows the call does not stay long without it. A phone that rings may go on ringing, and what
     attaches or takes over has a deadline of its own."""
     waits = session.phase in (Phase.CONNECTED, Phase.WAITING, Phase.ATTACHED)
     if waits and session.follow is Follow.CALL and turn.call_of(session) is None:
-        turn.change(session, deadline=turn.now + turn.rules.seek_grace)
+        return turn.change(session, deadline=turn.now + turn.rules.seek_grace)
+    return session
 
 
 def hung_up(turn: Turn, fact: ev.HungUp) -> None:
     """A leg is gone: a coach's, an agent's, a caller's, or one that is nothing to us."""
-    turn.held.discard(fact.leg)
     session = turn.by_leg(fact.leg)
     if session:
         if session.phase in (Phase.DIALLING, Phase.RINGING):
@@ -184,9 +184,9 @@ def _lost_target(turn: Turn, session: Session) -> None:
     )
     if session.follow is Follow.AGENT:
         changed = turn.change(changed, call=None, peer=None)
-    _wait_for_the_call(turn, changed)
+    changed = _wait_for_the_call(turn, changed)
     if not parks:
-        _seek(turn, turn.sessions[session.id])
+        _seek(turn, changed)
 
 
 def held(turn: Turn, fact: ev.Held | ev.Unheld) -> None:
@@ -227,24 +227,20 @@ def parked(turn: Turn, fact: ev.Parked) -> None:
     if session.phase is Phase.ATTACHING and session.attempts >= 2:
         turn.end(session, "attach_failed")
         return
-    wanted = session.mode if session.mode is not Mode.LISTEN else session.wanted
-    session = turn.change(session, phase=Phase.WAITING, mode=Mode.LISTEN, wanted=wanted, deadline=None,
+    session = turn.change(session, phase=Phase.WAITING, mode=Mode.LISTEN, wanted=asked_for(session), deadline=None,
                           asked=Gate.CLOSED, gate=Gate.CLOSED)  # fmt: skip
     if session.target and turn.call_of(session):
         turn.change(session, phase=Phase.CONNECTED)
         turn.attach_next(session.target)
     else:
-        _wait_for_the_call(turn, session)
-        _seek(turn, turn.sessions[session.id])
+        _seek(turn, _wait_for_the_call(turn, session))
 
 
 def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
     """An eavesdrop is alive on a leg: that of the coach whose turn it is."""
     for each in turn.on_target(fact.leg):
         if each.phase is Phase.ATTACHING:
-            session = turn.change(each, phase=Phase.ATTACHED, deadline=None, attempts=0)
-            _wait_for_the_call(turn, session)
-            session = turn.sessions[session.id]
+            session = _wait_for_the_call(turn, turn.change(each, phase=Phase.ATTACHED, deadline=None, attempts=0))
             turn.beep(session, "listen")
             turn.audit("listen", session)
             turn.attach_next(fact.leg)
@@ -280,38 +276,35 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
 def _detach(turn: Turn, session: Session) -> None:
     """Back to before the eavesdrop, to attach again as soon as it is this session's turn."""
     if session.phase in (Phase.ATTACHED, Phase.ATTACHING):
-        wanted = session.wanted if session.mode is Mode.LISTEN else session.mode
-        turn.change(turn.release(session), phase=Phase.CONNECTED, wanted=wanted, mode=Mode.LISTEN)
+        turn.change(turn.release(session), phase=Phase.CONNECTED, wanted=asked_for(session), mode=Mode.LISTEN)
 
 
 def tick(turn: Turn) -> None:
     """Deadlines that have passed."""
     now = turn.now
-    for each in list(turn.sessions.values()):
-        session = turn.sessions.get(each.id)
-        if session is None:
-            continue
+    for session in list(turn.sessions.values()):
         if session.press_until is not None and now >= session.press_until:
-            session = turn.release(session)
-        elif session.rearm_at is not None and now >= session.rearm_at and session.target:
-            arm = fx.ArmDeadman(session.node, session.leg, session.target, turn.rules.deadman_seconds)
-            session = turn.change(session, rearm_at=now + turn.rules.deadman_rearm)
-            turn.effects.append(arm)
+            turn.release(session)
+        elif session.rearm_at is not None and now >= session.rearm_at:
+            target, seconds = str(session.target), turn.rules.deadman_seconds
+            turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, seconds))
+            turn.change(session, rearm_at=now + turn.rules.deadman_rearm)
         if session.refresh_at is not None and now >= session.refresh_at:
-            session = _refresh(turn, session)
+            _refresh(turn, turn.sessions[session.id])
         if session.deadline is not None and now >= session.deadline:
-            _overdue(turn, session)
+            _overdue(turn, turn.sessions[session.id])
     for name, node in list(turn.nodes.items()):
         if node.up and node.lease_at is not None and now >= node.lease_at:
             turn.nodes[name] = replace(node, lease_at=now + turn.rules.lease_every)
             turn.effects.append(fx.RenewLease(name))
 
 
-def _refresh(turn: Turn, session: Session) -> Session:
+def _refresh(turn: Turn, session: Session) -> None:
     if session.asked is None or session.asked is Gate.CLOSED or session.talk is Talk.PUSH:
-        return turn.change(session, refresh_at=None)
+        turn.change(session, refresh_at=None)
+        return
     turn.effects.append(fx.RefreshGate(session.node, session.leg, session.asked))
-    return turn.change(session, refresh_at=turn.now + turn.rules.refresh_seconds)
+    turn.change(session, refresh_at=turn.now + turn.rules.refresh_seconds)
 
 
 def _overdue(turn: Turn, session: Session) -> None:

@@ -233,11 +233,13 @@ class Turn:
         return node is not None and node.up
 
     def bond(self, node: NodeName, a: LegId, b: LegId) -> None:
-        """Two legs are bridged. Who they are is read, and until then nobody is heard on them."""
+        """Two legs are bridged. Who they are is read now, and until then nobody is heard on them."""
         self.token += 1
         self.bonds[a] = Bond(node, b, self.token)
         self.bonds[b] = Bond(node, a, self.token)
         self.effects.append(fx.Inspect(node, self.token, a, b))
+        for each in (*self.on_target(a), *self.on_target(b)):
+            self.touch(each.id)
 
     def read(self, node: NodeName, a: Leg, b: Leg) -> Call | None:
         """Two bridged legs have been read. Returns the call that they are, if they are one."""
@@ -371,6 +373,11 @@ class Turn:
             token=self.token,
         )
         return state, self.effects
+
+
+def asked_for(session: Session) -> Mode:
+    """The mode that a coach is in or, before he is, has asked for."""
+    return session.wanted if session.mode is Mode.LISTEN else session.mode
 
 
 def lasting(session: Session) -> Mode:

@@ -70,6 +70,29 @@ def test_a_gate_that_was_confirmed_too_late_is_not_shown(world: World, call: Cal
     assert world.session(session).gate is Gate.CLOSED
 
 
+def test_the_end_of_the_bridge_before_does_not_end_the_next(world: World, call: Call) -> None:
+    """Each bridge ends in a thread of its own, so the old one's end may be heard of after the new one's beginning."""
+    session = world.coached(call, mode=Mode.WHISPER, follow=Follow.AGENT)
+    second = world.bridge(caller_leg("c2"), agent_leg("a1"))
+    assert second
+    for late in (ev.Unbridged(NODE, "c1", "a1"), ev.Unbridged(NODE, "a1", "c1")):
+        effects = world.feed(late)
+        assert world.gate(session) is Gate.CLOSED, "until it has been read once more"
+        world.read(effects)
+        assert list(world.state.calls) == [second.id]
+        assert world.gate(session) is Gate.AGENT
+
+
+def test_a_wish_outlives_a_new_rate(world: World, call: Call) -> None:
+    session = world.start(call, mode=Mode.WHISPER)
+    world.prompt = False
+    world.park(session.leg)
+    world.feed(ev.RateChanged(NODE, "a1", 16000))
+    world.prompt = True
+    world.feed(*world.pending)
+    assert world.gate(session) is Gate.AGENT
+
+
 # --- the call is away for a moment -----------------------------------------------------------------------------------
 
 
