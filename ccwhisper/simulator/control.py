@@ -66,9 +66,9 @@ class Control:
             return f"-ERR there is no 'sim {verb}'\n"
         try:
             answer = call(*words)
-        except TypeError:
+        except (TypeError, ValueError):
             return f"-ERR wrong arguments for 'sim {verb}'\n"
-        except (Impossible, ValueError) as error:
+        except Impossible as error:
             return f"-ERR {error}\n"
         return "+OK\n" if answer is None else json.dumps(answer) + "\n"
 

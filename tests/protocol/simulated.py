@@ -37,21 +37,22 @@ class Simulated:
 
     def __init__(self, **world: Any) -> None:
         self.clock = VirtualClock()
-        self.world = World(self.clock, seed=1, **world)
-        self._bytes = b""
+        self.world = World(self.clock, **{"seed": 1, **world})
+        self._messages: list[tuple[dict[str, str], bytes]] = []
+        self._jobs = 0
         self.conversation = Conversation(self.world.api, PASSWORD, self._take, lambda: None)
         self.world.switch.conversations.append(self.conversation)
         self.send(f"auth {PASSWORD}")
         self.send("event json ALL")
 
     def _take(self, data: bytes) -> None:
-        self._bytes += data
+        self._messages += frames(data)
 
     def send(self, text: str) -> str:
         """A command of the Event Socket; its Reply-Text."""
-        before = len(frames(self._bytes))
+        before = len(self._messages)
         self.conversation.receive(text.encode() + b"\n\n")
-        return frames(self._bytes)[before][0]["Reply-Text"]
+        return self._messages[before][0]["Reply-Text"]
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -65,9 +66,10 @@ class Simulated:
 
     def bgapi(self, line: str, seconds: float = 0.2) -> str:
         """A command that takes time: its output, that much later."""
-        self.send(f"bgapi {line}\nJob-UUID: job")
+        self._jobs += 1
+        self.send(f"bgapi {line}\nJob-UUID: {self._jobs}")
         self.run(seconds)
-        [job] = [event for event in self.raised("BACKGROUND_JOB") if event["Job-UUID"] == "job"]
+        [job] = [event for event in self.raised("BACKGROUND_JOB") if event["Job-UUID"] == str(self._jobs)]
         return str(job["_body"])
 
     def sim(self, line: str) -> Any:
@@ -107,8 +109,7 @@ class Simulated:
 
     def raised(self, *names: str) -> list[dict[str, str]]:
         """Events so far, of these names or all."""
-        contents = [content for headers, content in frames(self._bytes) if headers["Content-Type"] == "text/event-json"]
-        events = [json.loads(content) for content in contents]
+        events = [json.loads(text) for headers, text in self._messages if headers["Content-Type"] == "text/event-json"]
         return [event for event in events if not names or event["Event-Name"] in names]
 
     def story(self, *names: str) -> list[tuple[str, str]]:
@@ -117,7 +118,7 @@ class Simulated:
 
     def forget(self) -> None:
         """From here on `raised` and `story` begin anew."""
-        self._bytes = b""
+        self._messages.clear()
 
     def legs(self) -> dict[str, dict[str, Any]]:
         """Every leg by its party's name."""
