@@ -52,7 +52,8 @@ class Simulated:
         """A command of the Event Socket; its Reply-Text."""
         before = len(self._messages)
         self.conversation.receive(text.encode() + b"\n\n")
-        return self._messages[before][0]["Reply-Text"]
+        [reply] = [headers["Reply-Text"] for headers, _ in self._messages[before:] if "Reply-Text" in headers]
+        return reply
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
