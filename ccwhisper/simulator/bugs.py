@@ -162,8 +162,6 @@ class Bugs:
         if not tone or not leg.up or any(bug.kind == "displace" and bug.target == path for bug in leg.bugs):
             return False
         level, seconds = tone
-        if "l" in flags:
-            seconds = math.inf
         if limit:
             seconds = min(seconds, limit)
         bug = Bug(self._number(), "displace", path, amplitude=level, mux="m" in flags, reads="r" in flags)

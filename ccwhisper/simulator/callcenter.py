@@ -144,8 +144,6 @@ class CallCenter:
         }
 
     def _refused(self, member: Member, agent: Agent) -> None:
-        if member.agent_leg is not None and member.answered:
-            return
         self._tell("bridge-agent-fail", member, None, {"CC-Agent": agent.name})
         self._state(agent, "Waiting")
         agent.free_since = self.switch.clock.now() + RETRY

@@ -47,9 +47,6 @@ class _Queries:
             f"startup\n{len(self._switch.live())} session(s)\n"
         )
 
-    def _do_hostname(self, _rest: str) -> str:
-        return names.SWITCHNAME
-
     def _do_create_uuid(self, _rest: str) -> str:
         return self._switch.uuid()
 

@@ -258,16 +258,12 @@ class Switch:
             self.clock.after(FRAME, self.read_messages, leg)
         elif name == "eavesdrop":
             self._eavesdrop(leg, data)
-        elif name == "hangup":
-            self.hang_up(leg, data or "NORMAL_CLEARING")
-        elif name == "sleep":
-            self.clock.after(int(data or 0) / 1000, self._go_on, leg, name)
-        elif name != "echo":
+        else:  # it does nothing here
             self.next_application(leg)
 
-    def _go_on(self, leg: Leg, name: str) -> None:
-        if leg.application == name:
-            self.next_application(leg)
+    def _give_up(self, coach: Leg) -> None:
+        if coach.application == "eavesdrop":
+            self.next_application(coach)
 
     def read_messages(self, leg: Leg) -> None:
         """What ``sendmsg`` asked for. Only a parked leg reads it: eavesdrop's loop never does (recorded), so that it
@@ -294,7 +290,7 @@ class Switch:
         elif leg.answered:
             self.bugs.attach(coach, leg)
         else:
-            timer = self.clock.after(WAIT_FOR_MEDIA, self._go_on, coach, "eavesdrop")
+            timer = self.clock.after(WAIT_FOR_MEDIA, self._give_up, coach)
             self._waiting.setdefault(leg.id, []).append((coach, timer))
 
     # --- hold ---------------------------------------------------------------------------------------------------------
@@ -332,7 +328,7 @@ class Switch:
             self.bugs.detach(leg)
         for coach, timer in self._waiting.pop(leg.id, []):
             timer.cancel()
-            self._go_on(coach, "eavesdrop")
+            self._give_up(coach)
 
     def _part(self, leg: Leg) -> None:
         # The bridge belongs to the originator's thread: it waits until the other leg is done, then says that the bridge

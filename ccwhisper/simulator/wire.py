@@ -282,12 +282,8 @@ class Conversation:
                 self._subclasses.difference_update(words[at + 1 :])
                 self._not.update(words[at + 1 :])
                 break
-            if word.upper() == "ALL":
-                self._all = False
-                self._names.clear()
-            else:
-                self._names.discard(word.upper())
-                self._not.add(word.upper())
+            self._names.discard(word.upper())
+            self._not.add(word.upper())
         return "+OK events nixed"
 
     def _filter(self, words: list[str]) -> str:
@@ -295,8 +291,6 @@ class Conversation:
             gone = tuple(words[1:3])
             self._filters = [each for each in self._filters if gone != ("all",) and each[: len(gone)] != gone]
             return f"+OK filter deleted. [{words[1] if len(words) > 1 else ''}][{words[2] if len(words) > 2 else ''}]"
-        if words and words[0].lower() == "add":
-            words = words[1:]
         if len(words) < 2:
             return "-ERR invalid syntax"
         self._filters.append((words[0], " ".join(words[1:])))
