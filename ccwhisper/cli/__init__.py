@@ -15,6 +15,7 @@ from ccwhisper.cli.options import group_options
 from ccwhisper.cli.output import EXIT_CODES, Exit
 from ccwhisper.cli.service import completion, serve, token
 from ccwhisper.cli.session import leave, mute, press, takeover, talk, unmute
+from ccwhisper.cli.simulate import simulate
 from ccwhisper.cli.watch import calls, watch
 
 
@@ -30,7 +31,8 @@ def cli() -> None:
 
 
 for _command in (
-    serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo
+    serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
+    simulate,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -21,27 +21,39 @@ def calls(api: Api, agent: str | None, queue: str | None) -> None:
     """List the calls that you may see."""
     answer = api.client.get("calls", agent=agent, queue=queue)
     rows = [
-        (call["id"], _agents(call), _party(call), call["direction"], call["queue"] or "-", _age(call), _state(call))
+        (
+            call["id"],
+            agents_of(call),
+            party_of(call),
+            call["direction"],
+            call["queue"] or "-",
+            age_of(call),
+            state_of(call),
+        )
         for call in answer["calls"]
     ]
     api.out.table(answer, ("CALL", "AGENT", "PARTY", "DIRECTION", "QUEUE", "AGE", "STATE"), rows, "There are no calls.")
 
 
-def _agents(call: dict[str, Any]) -> str:
+def agents_of(call: dict[str, Any]) -> str:
+    """The agents on a call."""
     return ", ".join(f"{each['agent']} {each['name']}" for each in call["agents"])
 
 
-def _party(call: dict[str, Any]) -> str:
+def party_of(call: dict[str, Any]) -> str:
+    """Number and name of the other party: a stranger's text."""
     name, number = str(call["name"]), str(call["number"])
     return f"{number} {name}".strip() if name != number else number
 
 
-def _age(call: dict[str, Any]) -> str:
+def age_of(call: dict[str, Any]) -> str:
+    """How long a call has lasted."""
     minutes, seconds = divmod(max(0, int(time.time() - call["started_at"])), 60)
     return f"{minutes}:{seconds:02}"
 
 
-def _state(call: dict[str, Any]) -> str:
+def state_of(call: dict[str, Any]) -> str:
+    """Up, held, or why it cannot be coached."""
     return call["obstacle"] or ("held" if call["held"] else "up")
 
 
@@ -68,25 +80,26 @@ def watch(api: Api) -> None:
 
 def _print(api: Api, event: dict[str, Any]) -> None:
     stamp = time.strftime("%H:%M:%S", time.localtime(event["at"]))
-    for line in _lines(event):
+    for line in lines_of(event):
         api.out.record(event, f"{stamp}  {visible(line)}")
         if api.out.as_json:
             return
 
 
-def _lines(event: dict[str, Any]) -> list[str]:
+def lines_of(event: dict[str, Any]) -> list[str]:
+    """An event in words; with strangers' text in them as it is."""
     data = event["data"]
     match event["type"]:
         case "reset":
             return [
                 f"{len(data['calls'])} calls, {len(data['sessions'])} sessions of yours, "
                 f"{len(data['coaches'])} other coaches",
-                *(f"call {call['id'][:8]}  {_agents(call)}  {_party(call)}" for call in data["calls"]),
+                *(f"call {call['id'][:8]}  {agents_of(call)}  {party_of(call)}" for call in data["calls"]),
             ]
         case "call.changed":
-            return [f"call {data['id'][:8]}  {_agents(data)}  {_party(data)}  {_state(data)}"]
+            return [f"call {data['id'][:8]}  {agents_of(data)}  {party_of(data)}  {state_of(data)}"]
         case "call.ended":
-            return [f"call {data['id'][:8]}  {_agents(data)}  ended"]
+            return [f"call {data['id'][:8]}  {agents_of(data)}  ended"]
         case "session.changed" | "session.ended":
             return [f"you on {data['agent']}  {stage_of(data)}"]
         case "coach.changed":

@@ -20,48 +20,14 @@ from ccwhisper.proof.calls import PhoneCall
 from ccwhisper.proof.line import CallEnded, SipRefused, SipTimeout
 from ccwhisper.proof.sources import Tone
 from ccwhisper.proof.stage import BEEP, DEVICES, LEVEL, TONES, Coach, NotAsExpected, Refused, Scene, Stage
+from ccwhisper.proof.steps import COACH, STEPS, Step
 from ccwhisper.proof.tones import FLOOR_DBFS, first_heard, first_silent, level_dbfs
 
-COACH: Final = "carla"
 OTHERS: Final = ("second", "colleague")
 """Caller and agent of the call that nobody coaches."""
 
 _AFTER_TAKE_OVER: Final = 10.0  # seconds that a caller stays with a coach who took over
 _MEMORY_NS: Final = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step, and who hears whom in it. `mode` and `gate` are what the API must show; None without a session."""
-
-    name: str
-    promise: str
-    mode: str | None
-    gate: str | None
-    caller: frozenset[str]
-    agent: frozenset[str]
-
-
-def _step(name: str, promise: str, mode: str | None, gate: str | None, caller: bool, agent: bool) -> Step:
-    both = {COACH}
-    return Step(
-        name,
-        promise,
-        mode,
-        gate,
-        frozenset({"agent"} | (both if caller else set())),
-        frozenset({"caller"} | (both if agent else set())),
-    )
-
-
-STEPS: Final = (
-    _step("talk", "caller and agent talk, nobody coaches", None, None, False, False),
-    _step("listen", "Carla hears both, nobody hears Carla", "listen", "closed", False, False),
-    _step("whisper", "the agent hears Carla, the caller does not", "whisper", "agent", False, True),
-    _step("barge", "agent and caller hear Carla", "barge", "everyone", True, True),
-    _step("back", "listening again: nobody hears Carla", "listen", "closed", False, False),
-    _step("leave", "Carla has left, the call goes on", None, None, False, False),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from ccwhisper.cli.demo import _glance, _picture
+from ccwhisper.cli.demo.freeswitch import _glance, _picture
 from ccwhisper.cli.screen import HEIGHT, WIDTH, Screen
 
 pytest.importorskip("numpy")
-from ccwhisper.proof.show import STEPS, Glance, Look
+from ccwhisper.proof.show import Glance, Look
+from ccwhisper.proof.steps import STEPS
 
 pytestmark = pytest.mark.unit
 
