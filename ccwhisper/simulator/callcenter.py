@@ -28,6 +28,7 @@ class Agent:
     state: str = "Waiting"
     standby: Leg | None = None  # the leg of an agent who stays off-hook
     free_since: float = 0.0
+    wrap_up: float = WRAP_UP
 
 
 @dataclass
@@ -188,8 +189,8 @@ class CallCenter:
         self._count()
         if agent is not None:
             self._state(agent, "Waiting")
-            agent.free_since = self.switch.clock.now() + (WRAP_UP if member.answered else 0.0)
-            self._plan(WRAP_UP + FRAME)
+            agent.free_since = self.switch.clock.now() + (agent.wrap_up if member.answered else 0.0)
+            self._plan(agent.wrap_up + FRAME)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -224,8 +225,11 @@ class CallCenter:
                      "CC-Member-CID-Number": member.leg.cid_number}, leg)  # fmt: skip
 
     def config(self, words: list[str]) -> str:
-        """``callcenter_config``: an agent's status is what there is of it."""
+        """``callcenter_config``: an agent's status and wrap-up time are what there is of it."""
         match words:
+            case ["agent", "set", "wrap_up_time", name, seconds] if name in self.agents and seconds.isdigit():
+                self.agents[name].wrap_up = int(seconds)
+                return "+OK\n"
             case ["agent", "set", "status", name, status] if self.set_status(name, status):
                 return "+OK\n"
         return "-ERR Invalid Command!\n"

@@ -17,7 +17,8 @@ scenarios, the demo and tests. Answers are JSON in one line, or ``-ERR`` and why
 ``sim hears <leg> <ms>``               what the leg's party heard in the last ms: see below
 ``sim pieces <leg> <ms>``              the same as it changed: ``[[frames, {"1001": -16.0, …}], …]``
 ``sim frames <leg> <speaker> <ms>``    whether it got every frame of a speaker, and nothing else
-``sim legs``                           every leg: party, state, peer, whom it listens to, who coaches it
+``sim legs``                           every leg: party, state, peer, whom it listens to, who coaches it, and how many
+                                       commands of its gate are still to be obeyed
 ``sim clear``                          everybody hangs up
 ``sim stories <calls>|stop``           lively calls by themselves, about so many at a time
 =====================================  ================================================================================
@@ -188,6 +189,7 @@ class Control:
                 "application": leg.application,
                 "listens_to": leg.listens_to.id if leg.listens_to else None,
                 "coaches": [bug.coach for bug in leg.bugs if bug.coach],
+                "pending": len(leg.commands),
                 "buffered": leg.buffered,
             }
             for leg in self._switch.live()
