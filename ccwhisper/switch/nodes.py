@@ -11,6 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import singledispatchmethod
 
@@ -23,7 +24,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import CoachRecord, Leg, LegId, SessionId
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.switch import commands as cmd
-from ccwhisper.switch import records
+from ccwhisper.switch import grammar, records
 from ccwhisper.switch.commands import Command
 from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
@@ -70,7 +71,7 @@ class Nodes:
         """Queue one effect for its node."""
         self._nodes[effect.node].perform(effect)
 
-    def start(self, post: Callable[[ev.Fact], None]) -> None:
+    def start(self, post: ev.Post) -> None:
         """Connect to every node."""
         for node in self._nodes.values():
             node.start(post)
@@ -87,13 +88,13 @@ class SwitchNode:
     def __init__(self, address: NodeAddress, settings: SwitchSettings) -> None:
         self.name = address.name
         self._settings = settings
-        self._post: Callable[[ev.Fact], None] = lambda _fact: None
+        self._post: ev.Post = lambda _fact, _at=None: None
         self._queue: Queue[tuple[int, fx.SwitchEffect]] = Queue()
         self._generation = 0
         self._jobs: dict[str, SessionId] = {}
         self._deadmen: dict[str, int] = {}
         self._sounding: dict[LegId, float] = {}  # until when a leg's beep lasts, by the monotonic clock
-        self._moved: set[LegId] = set()  # legs whose bridge has changed since the node was read
+        self._moved: set[LegId] | None = None  # until the second look: legs whose bridge has changed since the first
         self._worker: gevent.Greenlet[[], None] | None = None
         self.link = Link(
             address.name,
@@ -107,7 +108,7 @@ class SwitchNode:
             self._on_down,
         )
 
-    def start(self, post: Callable[[ev.Fact], None]) -> None:
+    def start(self, post: ev.Post) -> None:
         """Connect, and post facts from now on."""
         self._post = post
         self._worker = gevent.spawn(self._work)
@@ -129,16 +130,17 @@ class SwitchNode:
         self._generation += 1
         self._jobs.clear()
         self._deadmen.clear()
-        self._moved.clear()
+        moved: set[LegId] = set()
+        self._moved = moved
         pairs = read_pairs(self.link)
         legs = tuple(read_legs(self.link, self._settings.installation, pairs))
         # A dead-man of the time before would strike in a while, and close a gate that may then rightly be open. Nobody
         # holds a key after a resync. By group, since nobody knows their ids any more: the group is the coach's leg.
         self._all([cmd.sched_del_group(leg.id) for leg in legs if leg.is_coach])
         self._post(ev.NodeSynced(self.name, legs))
-        gevent.spawn_later(SECOND_LOOK, self._look_again, self._generation, pairs)
+        gevent.spawn_later(SECOND_LOOK, self._look_again, self._generation, pairs, moved)
 
-    def _look_again(self, generation: int, before: Pairs) -> None:
+    def _look_again(self, generation: int, before: Pairs, moved: set[LegId]) -> None:
         """`show` answers from a database that is written up to half a second late, so what was bridged just before we
         subscribed may be missing from it, and its event too. Legs that have raised events since are left to those."""
         if generation != self._generation:
@@ -146,12 +148,15 @@ class SwitchNode:
         try:
             now = read_pairs(self.link)
         except SwitchError:
-            return  # lost again; the next connect looks anew
+            now = before  # lost again; the next connect looks anew
+        if generation != self._generation:
+            return
+        self._moved = None
         for a, b in before - now:
-            if not {a, b} & self._moved:
+            if not {a, b} & moved:
                 self._post(ev.Unbridged(self.name, a, b))
         for a, b in now - before:
-            if not {a, b} & self._moved:
+            if not {a, b} & moved:
                 self._post(ev.Bridged(self.name, a, b))
 
     def _on_down(self, reason: str) -> None:
@@ -166,9 +171,9 @@ class SwitchNode:
                 self._post(ev.DialFailed(session, body.removeprefix("-ERR").strip()))
             return
         for fact in facts(self.name, event, self._settings.installation):
-            if isinstance(fact, ev.Bridged | ev.Unbridged):
+            if self._moved is not None and isinstance(fact, ev.Bridged | ev.Unbridged):
                 self._moved.update(filter(None, (fact.a, fact.b)))
-            self._post(fact)
+            self._post(fact, raised_at(event))
 
     # --- to the switch -----------------------------------------------------------------------------------------------
 
@@ -341,7 +346,12 @@ def read_legs(link: Link, installation: str, pairs: Pairs) -> Iterable[Leg]:
     """Every leg on a node, each from its own dump."""
     rows = orjson.loads(link.api(cmd.show_channels())).get("rows", ())
     peers = {**dict(pairs), **{b: a for a, b in pairs}}
-    names = [row["uuid"] for row in rows]
+    names = []
+    for row in rows:
+        # Where the profile says inbound-use-callid-as-uuid a caller chooses the name of his leg. One that no command
+        # may hold cannot be coached; it must not keep the whole node away.
+        with suppress(UnsafeArgument):
+            names.append(grammar.leg(row["uuid"]))
     for start in range(0, len(names), 50):
         part = names[start : start + 50]
         for name, dump in zip(part, link.pipeline([cmd.uuid_dump(each) for each in part]), strict=True):
