@@ -315,7 +315,9 @@ class Turn:
     def _remember(self, session: Session) -> None:
         """The leg carries what a service that starts next must know, also when the gate has not moved."""
         before = self.before.sessions.get(session.id)
-        carried = self._written.get(session.id) or (self.record(before) if before else None)
+        carried = self._written.get(session.id)
+        if carried is None and before and before.phase is not Phase.DIALLING:  # when nothing could be written
+            carried = self.record(before)
         record = self.record(session)
         unwritable = (Phase.DIALLING, Phase.TAKING_OVER, Phase.ENDING)  # not there yet, or no longer a coach's
         if record != carried and session.phase not in unwritable and self.node_up(session.node):

@@ -87,10 +87,7 @@ def test_a_leg_of_ours_without_a_session_is_hung_up(world: World) -> None:
 
 def test_a_session_that_was_still_ringing(world: World, call: Call) -> None:
     session = world.start(call, mode=Mode.WHISPER)
-    legs = on_switch(world)
-    legs = [replace(each, answered=False, application="") if each.is_coach else each for each in legs]
-    fresh = World(now=200.0, legs=world.legs, coaches=world.coaches)
-    fresh.feed(ev.NodeSynced(NODE, tuple(legs)))
+    fresh = restarted(world)
     assert fresh.session(session).phase is Phase.RINGING
     fresh.park(session.leg)
     assert fresh.gate(session) is Gate.AGENT

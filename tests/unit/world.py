@@ -198,9 +198,11 @@ class World:
                 if effect.leg in self.coaches:
                     self.coaches[effect.leg].record = effect.record
             case fx.ConnectCaller():
-                self.coaches.pop(effect.leg, None)  # its marks are taken off: a leg like any other
+                if self.coaches.pop(effect.leg, None):  # its marks are taken off: a leg like any other
+                    self.legs[effect.leg] = agent_leg(effect.leg, "")
             case fx.HangUp():
                 self.coaches.pop(effect.leg, None)
+                self.legs.pop(effect.leg, None)
                 self.pending.append(ev.HungUp(NODE, effect.leg, "NORMAL_CLEARING"))
 
 
@@ -208,15 +210,15 @@ def on_switch(world: World) -> list[Leg]:
     """Every leg that the switch would list now."""
     legs = list(world.legs.values())
     for name, each in world.coaches.items():
-        application = ("eavesdrop", each.target) if each.target else ("park", "")
-        leg = caller_leg(name, outbound=True, is_coach=True, coach=each.record, application=application[0],
-                         application_data=application[1] or "")  # fmt: skip
+        application = "eavesdrop" if each.target else "park" if each.parked else ""
+        leg = caller_leg(name, outbound=True, is_coach=True, coach=each.record, answered=bool(application),
+                         application=application, application_data=each.target or "")  # fmt: skip
         legs.append(leg)
     return legs
 
 
 def restarted(world: World) -> World:
     """A service that has just started, on the same switch."""
-    fresh = World(now=world.now + 1, legs=world.legs, coaches=world.coaches)
+    fresh = World(now=world.now + 1, legs=world.legs, coaches=world.coaches, counter=world.counter)
     fresh.feed(ev.NodeSynced(NODE, tuple(on_switch(world))))
     return fresh
