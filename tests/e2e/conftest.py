@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from .service import Client, Service, token
+from .traces import Traces
 
 
 @pytest.fixture
@@ -19,3 +21,10 @@ def service() -> Iterator[Service]:
 @pytest.fixture
 def coach(service: Service) -> Client:
     return Client(service, token())
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Iterator[Traces]:
+    made = Traces(tmp_path)
+    yield made
+    made.close()

@@ -65,7 +65,11 @@ class Screen:
             self._control("\n")
             self._column = 0
         self._cells[self._row][self._column] = char
-        self._column += 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        self._column += 1
+        if unicodedata.east_asian_width(char) in "WF":
+            assert self._column < self.size[0], f"half a character: {char}"
+            self._cells[self._row][self._column] = ""
+            self._column += 1
 
     def _control(self, char: str) -> None:
         if char == "\r":

@@ -2,81 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from ccwhisper.cli.client import Client, Refused
-from ccwhisper.cli.demo.process import SimulatorError, SimulatorProcess
-from ccwhisper.cli.demo.script import Script
-from ccwhisper.proof.service import ServiceProcess
-from ccwhisper.proof.steps import STEPS
 
 from .glass import PATIENCE, Glass
+from .traces import MARK, Traces, until
 
 pytestmark = pytest.mark.e2e
 
 DEMO = (sys.executable, "-W", "error", "-m", "ccwhisper", "demo")
-MARK = "CCW_TEST_MARK"
 UP, DOWN = "\x1b[A", "\x1b[B"
 CTRL_C, CTRL_Z = "\x03", "\x1a"
-
-
-class Traces:
-    """What a demo leaves: files in a directory of its own, processes with a mark in their environment."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.env = {"TMPDIR": str(directory), MARK: uuid.uuid4().hex}
-        self._client: Client | None = None
-
-    def api(self) -> Client:
-        """The API with the token that the demo gives to a second terminal."""
-        if self._client is None:
-            (file,) = self.directory.glob("ccwhisper-service-*/env")
-            assert file.stat().st_mode & 0o077 == 0
-            values = dict(line.removeprefix("export ").partition("=")[::2] for line in file.read_text().splitlines())
-            (url,), (token,) = (shlex.split(values[name]) for name in ("CCWHISPER_URL", "CCWHISPER_TOKEN"))
-            self._client = Client(url, token)
-        return self._client
-
-    def close(self) -> None:
-        if self._client:
-            self._client.close()
-
-    def processes(self) -> list[str]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self.env[MARK]:
-                    found.append(" ".join(process.cmdline()))
-            except psutil.Error:
-                continue  # it has ended, or is nobody's business
-        return found
-
-    def assert_none(self) -> None:
-        assert self.processes() == []
-        assert list(self.directory.iterdir()) == []
-
-
-@pytest.fixture
-def traces(tmp_path: Path) -> Iterator[Traces]:
-    made = Traces(tmp_path)
-    yield made
-    made.close()
 
 
 @contextmanager
@@ -90,13 +37,6 @@ def view(traces: Traces, columns: int = 80, lines: int = 24, **env: str) -> Iter
 def session(client: Client) -> dict[str, Any]:
     (only,) = client.get("sessions")["sessions"]
     return dict(only)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.01)
 
 
 def ears(text: str) -> dict[str, list[str]]:
@@ -220,6 +160,59 @@ def test_take_over_and_hang_up(traces: Traces) -> None:
         glass.press("x")
         glass.until("The call that you took over has ended.")
         assert traces.api().get("sessions")["sessions"] == []
+
+
+def test_the_eye_goes_with_the_caller(traces: Traces) -> None:
+    with view(traces) as glass:
+        traces.sim("stories stop")
+        glass.press("w")
+        glass.until("you: whisper · Agent 1001 hears you")
+
+        def leg() -> str:
+            return next(str(each["leg"]) for each in traces.sim("legs") if each["party"] == "1001")
+
+        traces.sim(f"hold {leg()}")
+        glass.until("The call is on hold: nobody hears anybody until it goes on.")
+        assert "you: whisper · nobody hears you" in glass.screen.text
+        traces.sim(f"unhold {leg()}")
+        glass.until("you: whisper · Agent 1001 hears you")
+        busy = {each["party"] for each in traces.sim("legs")}
+        colleague = next(str(each) for each in range(1002, 1009) if str(each) not in busy)
+        traces.sim(f"transfer {leg()} {colleague}")
+        text = glass.until(f"Agent {colleague} and Ada Ahorn")
+        assert "you are on another call" not in text
+        glass.until("you: listen · nobody hears you")  # nobody was asked whether the next agent may be whispered to
+        caller = next(each["leg"] for each in traces.sim("legs") if each["party"] == "+493023125042")
+        traces.sim(f"hangup {caller}")
+        glass.until("The call has ended.")
+        traces.sim("clear")
+        glass.until("Waiting for a call")
+        glass.press("w")
+        glass.until("There is no call.")
+
+
+def test_callers_choose_their_own_names(traces: Traces) -> None:
+    with view(traces) as glass:
+        traces.sim("clear")
+        traces.sim("call 1001 +49123 %1b[2J%e2%80%aeevil+日本語日本語日本語日本語日本語")
+        glass.until(r"\u{1b}[2J\u{202e}evil 日本")  # the glass refuses control characters, and cut lines
+        assert "SIMULATED SWITCH" in glass.screen.text
+
+
+def test_a_phone_that_does_not_answer(traces: Traces) -> None:
+    with view(traces) as glass:
+        glass.press("x")
+        glass.until("you are not on this call")
+        traces.sim("phone 9001 busy")
+        glass.press("l")
+        glass.until("Your session has ended: busy.")
+        traces.sim("phone 9001 ring")
+        glass.press("b")
+        glass.until("you: 9001@ccwhisper.local rings")
+        glass.press("m")
+        glass.until("A moment: you are not on the call yet.")
+        glass.press("x")
+        glass.until("you are not on this call")
 
 
 def test_a_second_terminal_drives_it_too(traces: Traces) -> None:
@@ -356,127 +349,9 @@ def test_a_service_that_dies_ends_it(traces: Traces) -> None:
     traces.assert_none()
 
 
-# --- by itself -------------------------------------------------------------------------------------------------------
-
-
-def ran(
-    traces: Traces | None, *arguments: str, command: tuple[str, ...] = DEMO, **env: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, *arguments], env={**os.environ, **(traces.env if traces else {}), **env}, capture_output=True,
-        stdin=subprocess.DEVNULL, check=False, text=True, timeout=60,
-    )  # fmt: skip
-
-
-def test_the_steps_as_json_and_without_the_phones_libraries(traces: Traces) -> None:
-    without = "import sys; sys.modules['numpy'] = None; from ccwhisper.cli import main; main(['demo', '--json'])"
-    done = ran(traces, command=(sys.executable, "-W", "error", "-c", without))
-    assert (done.returncode, done.stderr) == (0, "")
-    *steps, summary = map(json.loads, done.stdout.splitlines())
-    assert [each["step"] for each in steps] == [step.name for step in STEPS]
-    assert all(each["kept"] and each["faults"] == [] for each in steps)
-    assert [(each["session"] or {}).get("gate") for each in steps] == [
-        None, "closed", "agent", "everyone", "closed", "closed",
-    ]  # fmt: skip
-    assert "carla" not in steps[2]["levels_dbfs"]["caller"]
-    assert steps[2]["levels_dbfs"]["agent"]["carla"] == pytest.approx(-16, abs=0.5)
-    assert steps[2]["beep_frames"]["agent"] in range(5, 12)
-    assert steps[2]["beep_frames"]["caller"] == 0
-    assert summary == {"kept": True, "looks": 6, "wrong": 0, "simulated": True}
-    traces.assert_none()
-
-
-def test_the_steps_as_lines(traces: Traces) -> None:
-    done = ran(traces)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert done.stdout.startswith("Starting a simulated switch (for trying, not for production)")
-    assert "whisper: the agent hears Carla, the caller does not" in done.stdout
-    assert "As promised in all 6 steps." in done.stdout
-
-
-class Misled(Client):
-    """A coach whose every request to whisper is one to barge in."""
-
-    def put(self, *path: str, body: Any) -> dict[str, Any]:
-        return super().put(*path, body={"mode": "barge"} if body == {"mode": "whisper"} else body)
-
-
-@pytest.mark.parametrize(
-    ("extra", "client", "faults"),
-    [
-        ("", Client, []),
-        ("", Misled, ["caller hears carla", "the caller heard somebody else for", "mode barge, gate everyone"]),
-        ("[queue.default]\nbeep = { on = [] }\n", Client, ["the agent does not hear the beep"]),
-        ("[queue.default]\nbeep = { on = ['listen', 'whisper'] }\n", Client, ["agent hears the beep"]),
-    ],
-)
-def test_a_broken_promise_is_noticed(extra: str, client: type[Client], faults: list[str]) -> None:
-    with SimulatorProcess("--ring", "0.02") as switch:
-        switch.start()
-        with ServiceProcess(switch, extra, agents=("1001", "1002")) as service:
-            mine = client(service.url, service.token("carla", devices=[f"9001@{switch.domain}"]))
-            script = Script(switch.sim, mine)
-            found = [fault for step in STEPS[:3] for fault in script.enter(step).faults]
-            mine.close()
-    assert bool(found) == bool(faults)
-    for fault in faults:
-        assert any(fault in each for each in found), found
-
-
-def test_lost_frames_are_noticed() -> None:
-    with SimulatorProcess("--ring", "0.02") as switch:
-        switch.start()
-        with ServiceProcess(switch, agents=("1001", "1002")) as service:
-            mine = Client(service.url, service.token("carla", devices=[f"9001@{switch.domain}"]))
-            script = Script(switch.sim, mine)
-            agent = next(leg["leg"] for leg in switch.sim("legs") if leg["party"] == "1001")
-
-            def sim(command: str) -> Any:
-                if command.startswith("legs"):  # once the coach is there: a beep without a jitter buffer to hide it
-                    switch.api(f"uuid_jitterbuffer {agent} 0")
-                    switch.api(f"uuid_displace {agent} start tone_stream://v=-13;%(200,0,1400) 0 mux")
-                return switch.sim(command)
-
-            script._sim = sim
-            faults = script.enter(STEPS[1]).faults
-            mine.close()
-    assert any("the caller lost" in fault for fault in faults), faults
-    assert "agent hears the beep" in faults
-
-
-def test_what_the_simulator_refuses_is_an_error() -> None:
-    with SimulatorProcess() as switch:
-        with pytest.raises(SimulatorError, match="does not run"):
-            switch.sim("legs")
-        switch.start()
-        with pytest.raises(SimulatorError, match="no user"):
-            switch.sim("call 7777")
-    with SimulatorProcess("--no-such-option") as broken, pytest.raises(SimulatorError, match="--no-such-option"):
-        broken.start()
-
-
 def test_the_token_permits_coaching_only(traces: Traces) -> None:
     with view(traces):
         client = traces.api()
         assert client.get("me")["devices"] == ["9001@ccwhisper.local"]
         with pytest.raises(Refused):
             client.post("sessions", body={"agent": "1001", "device": "9002@ccwhisper.local"})
-
-
-# --- FreeSWITCH ------------------------------------------------------------------------------------------------------
-
-
-def test_a_switch_that_is_not_there() -> None:
-    done = ran(None, "--switch", "freeswitch", FREESWITCH_BIN="/nowhere/freeswitch")
-    assert done.returncode == 6
-    assert done.stdout == ""
-    assert done.stderr == "FREESWITCH_BIN=/nowhere/freeswitch is not a program.\n"
-
-
-@pytest.mark.parametrize("option", [("--keep",), ("--pace", "1")])
-def test_options_that_need_a_real_switch(option: tuple[str, ...]) -> None:
-    done = ran(None, *option)
-    assert done.returncode == 2
-    assert "--switch freeswitch" in done.stderr

@@ -53,6 +53,7 @@ class Desk:
         self._coached: dict[str, Any] | None = None  # the session's call, as it was last seen
         self._message = ("", 0.0)
         self._wish: Wish | None = None
+        self._together = False  # the selected call is the coached one, and is to remain so when the caller moves
         self._held_until: float | None = None
         self._press_at = 0.0
         self._reset(self._follower.snapshot)
@@ -101,6 +102,8 @@ class Desk:
             self._coached = self.calls[self.live["call"]]
         for event in self._follower.read(timeout=0):
             self._take(event, now)
+        if self._together and self.live and self.live["call"] in self.calls:
+            self.selected = self.live["call"]
         self._reselect(before)
         if self._wish and self.live is None:
             wish, self._wish = self._wish, None
@@ -139,8 +142,6 @@ class Desk:
     def _own(self, session: dict[str, Any], now: float) -> None:
         mine = self.session
         if mine is None or mine["id"] == session["id"] or mine["phase"] == "ended":
-            if mine and mine["id"] == session["id"] and mine["call"] == self.selected and session["call"]:
-                self.selected = session["call"]  # it has moved with the caller, and the eye with it
             self.session = session
         if session["phase"] == "ended":
             self._held_until = None
@@ -158,12 +159,17 @@ class Desk:
 
     # --- what he does ------------------------------------------------------------------------------------------------
 
+    def select(self, call: str) -> None:
+        """Select a call."""
+        self.selected = call
+        self._together = self.live is not None and self.live["call"] == call
+
     def move(self, by: int) -> None:
-        """Select another call."""
+        """Select a call further down in the list, or up."""
         listed = self.listed
         at = next((at for at, call in enumerate(listed) if call["id"] == self.selected), 0)
         if listed:
-            self.selected = listed[max(0, min(at + by, len(listed) - 1))]["id"]
+            self.select(listed[max(0, min(at + by, len(listed) - 1))]["id"])
 
     def coach(self, mode: str, now: float) -> None:
         """Be in this mode on the selected call; leave another one for it."""
@@ -251,6 +257,7 @@ class Desk:
         with self._asked(now):
             body = {"call": call["id"], "agent": call["agents"][0]["agent"], "mode": mode}
             self.session = self._client.post("sessions", body=body)
+            self._together = call["id"] == self.selected
 
     def _change(self, what: str, value: str | bool) -> None:
         if self.session:

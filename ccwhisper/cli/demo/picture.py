@@ -201,6 +201,8 @@ def hint_of(desk: Desk) -> str:
         return _ON_THE_WAY.get(session["phase"], "A moment …")
     if session["call"] != desk.selected:
         return "Press l, w or b to leave your call for this one."
+    if desk.call and desk.call["held"]:
+        return "The call is on hold: nobody hears anybody until it goes on."
     if session["muted"]:
         return "You are muted. Press m to speak again."
     if session["talk"] == "push" and session["mode"] != "listen":

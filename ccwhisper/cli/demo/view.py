@@ -74,7 +74,7 @@ class View:
         for call in self._desk.listed:
             if self._opening is not None and call["agents"][0]["agent"] == self._opening:
                 self._opening = None
-                self._desk.selected = call["id"]
+                self._desk.select(call["id"])
                 self._desk.coach("listen", now)
 
     def _listen(self, now: float) -> Hearing:
