@@ -36,6 +36,9 @@ class Clock:
         self._begin = source()
         self._heap: list[Timer] = []
         self._order = 0
+        self.done = 0
+        self.latest = 0.0
+        """How much was done so far, and by how many seconds the latest came too late since somebody set this to 0."""
         self.epoch = time.time() if epoch is None else epoch
         self.on_sooner: Callable[[], object] = lambda: None
         """Called when something is to happen before everything that was known so far."""
@@ -67,17 +70,16 @@ class Clock:
             heapq.heappop(self._heap)
         return max(self._heap[0].at - self.now(), 0.0) if self._heap else None
 
-    def run(self) -> int:
-        """Do what is due, and return how much that was."""
-        done = 0
+    def run(self) -> None:
+        """Do what is due."""
         now = self.now()
         while self._heap and self._heap[0].at <= now:
             timer = heapq.heappop(self._heap)
             if timer.call is not None:
+                self.done += 1
+                self.latest = max(self.latest, self.now() - timer.at)
                 call, timer.call = timer.call, None
                 call(*timer.arguments)
-                done += 1
-        return done
 
 
 class VirtualClock(Clock):

@@ -19,6 +19,7 @@ scenarios, the demo and tests. Answers are JSON in one line, or ``-ERR`` and why
 ``sim frames <leg> <speaker> <ms>``    whether it got every frame of a speaker, and nothing else
 ``sim legs``                           every leg: party, state, peer, whom it listens to, who coaches it, and how many
                                        commands of its gate are still to be obeyed
+``sim load``                           how many legs, bridges, coaches; timers so far; the latest in ms since last asked
 ``sim clear``                          everybody hangs up
 ``sim stories <calls>|stop``           lively calls by themselves, about so many at a time
 =====================================  ================================================================================
@@ -145,6 +146,17 @@ class Control:
     def _do_buffer(self, state: str) -> Answer:
         self._parties.jitter_buffer = state == "on"
         return None
+
+    def _do_load(self) -> Answer:
+        live, clock = self._switch.live(), self._switch.clock
+        late, clock.latest = clock.latest, 0.0
+        return {
+            "legs": len(live),
+            "bridges": sum(leg.peer is not None and leg.originator for leg in live),
+            "coaches": sum(leg.listens_to is not None for leg in live),
+            "timers": clock.done,
+            "late_ms": round(late * 1000, 3),
+        }
 
     def _do_clear(self) -> Answer:
         self.stories.stop()
