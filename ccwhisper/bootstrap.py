@@ -107,7 +107,7 @@ def build(config: Config) -> Service:
     audit = AuditTrail(directory / "audit.jsonl")
     engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], audit)
     journal = Journal(engine)
-    web = create_web(engine, _auth(config), journal, origins=config.service.origins)
+    web = create_web(engine, _auth(config), journal, origins=config.service.origins, frames=config.service.frames)
     return Service(engine, web, audit, journal)
 
 

@@ -21,6 +21,7 @@ from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits
 from ccwhisper.web.openapi import document
 from ccwhisper.web.operations import PREFIX, Counter, blueprint
+from ccwhisper.web.pages import pages
 from ccwhisper.web.sockets import Sockets
 
 MAX_BODY: Final = 16 * 1024
@@ -47,20 +48,26 @@ class Web:
 
 
 def create_web(
-    engine: Engine, auth: Auth, journal: Journal, limits: Limits | None = None, origins: Sequence[str] = ()
+    engine: Engine,
+    auth: Auth,
+    journal: Journal,
+    limits: Limits | None = None,
+    origins: Sequence[str] = (),
+    frames: Sequence[str] = (),
 ) -> Web:
     """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
-    whose pages may connect by Socket.IO."""
+    whose pages may connect by Socket.IO, `frames` those whose pages may hold the agent's panel."""
     counter = Counter(engine, journal, auth, limits or Limits())
-    app = _app(counter)
+    app = _app(counter, frames)
     return Web(app, Sockets(app, counter, TABLE, origins))
 
 
-def _app(counter: Counter) -> Flask:
+def _app(counter: Counter, frames: Sequence[str]) -> Flask:
     app = Flask("ccwhisper.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     errors.install(app)
     app.register_blueprint(blueprint(TABLE, counter))
+    app.register_blueprint(pages(frames))
     described = json.dumps(document(TABLE), separators=(",", ":"))
 
     @app.get(f"{PREFIX}/openapi.json", provide_automatic_options=False)
@@ -77,6 +84,8 @@ def _app(counter: Counter) -> Flask:
     def harden(response: Response) -> Response:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
+            if not response.headers[name]:
+                del response.headers[name]
         return response
 
     return app

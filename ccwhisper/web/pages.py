@@ -1,0 +1,64 @@
+"""The pages: static files, no build step, nothing inline, nothing from another host."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from flask import Blueprint, Response, send_from_directory
+
+STATIC: Final = Path(__file__).parent / "static"
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/app.css">
+<script type="module" src="/static/{script}"></script>
+</head>
+<body>
+<div id="announcer" class="sr" aria-live="polite"></div>
+<div id="app"><noscript>This page needs JavaScript.</noscript></div>
+</body>
+</html>
+"""
+
+
+def pages(frames: Sequence[str] = ()) -> Blueprint:
+    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``. `frames` are the origins that may show the
+    panel in a frame of theirs; the dashboard is shown in nobody's."""
+    made = Blueprint("pages", __name__)
+
+    @made.get("/", provide_automatic_options=False)
+    def supervisor() -> Response:
+        return _page("Live calls · ccwhisper", "supervisor.js")
+
+    @made.get("/agent", provide_automatic_options=False)
+    def agent() -> Response:
+        return _page("Coaching · ccwhisper", "agent.js", frames)
+
+    @made.get("/static/<path:name>", provide_automatic_options=False)
+    def static(name: str) -> Response:
+        response = send_from_directory(STATIC, name, conditional=True)
+        response.headers["Cache-Control"] = "no-cache"  # asked for again, and answered with 304
+        return response
+
+    return made
+
+
+def _page(title: str, script: str, frames: Sequence[str] = ()) -> Response:
+    response = Response(_PAGE.format(title=html.escape(title), script=script), mimetype="text/html")
+    ancestors = " ".join(frames) or "'none'"
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+    )
+    if frames:
+        response.headers["X-Frame-Options"] = ""  # it cannot name origins; the policy above does
+    return response

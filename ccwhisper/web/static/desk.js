@@ -1,0 +1,202 @@
+// The connection, and what is known through it. docs/socketio.md has the protocol.
+import { io } from "./vendor/socket.io.js";
+
+const STALE_MS = 8000;
+const PRESS_MS = 300; // the service lets go of a key that it has not heard of for a second
+
+/** The token: from the address's fragment, which no server sees, and from then on from this tab's own store. */
+export function takeToken() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const token = fragment.get("token");
+  if (token) {
+    sessionStorage.setItem("ccwhisper.token", token);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return token ?? sessionStorage.getItem("ccwhisper.token");
+}
+
+export class Desk extends EventTarget {
+  constructor(address) {
+    super();
+    this.address = address;
+    /** signed-out, connecting, live, stale, refused */
+    this.status = "signed-out";
+    this.refusal = null;
+    this.me = null;
+    this.calls = new Map();
+    this.agents = new Map();
+    this.coaches = new Map();
+    this.sessions = new Map();
+    this.nodes = new Map();
+    this.panel = null;
+    this.seq = -1;
+    this.ahead = 0; // how far the service's clock is ahead of ours, in seconds
+    this.heard = 0;
+    this.pressing = null;
+    setInterval(() => this.#watch(), 1000);
+    for (const event of ["blur", "pagehide"]) addEventListener(event, () => this.release());
+    document.addEventListener("visibilitychange", () => document.hidden && this.release());
+  }
+
+  now() {
+    return Date.now() / 1000 + this.ahead;
+  }
+
+  connect(token) {
+    this.socket?.close();
+    this.status = "connecting";
+    this.refusal = null;
+    const socket = io(this.address, { transports: ["websocket"], auth: { token }, reconnectionDelayMax: 3000 });
+    this.socket = socket;
+    socket.on("snapshot", (data) => this.#snapshot(data));
+    socket.on("delta", (data) => this.#delta(data));
+    socket.on("panel", (data) => this.#panel(data));
+    socket.on("alive", (data) => this.#hear(data));
+    socket.on("expired", (data) => this.signOut(data));
+    socket.on("disconnect", () => {
+      this.#let();
+      if (this.status !== "refused") this.status = "stale";
+      this.#tell();
+    });
+    socket.on("connect_error", (error) => {
+      if (error.data && !error.data.retry) this.signOut(error.data);
+      else if (this.status === "live") this.status = "stale";
+      this.#tell();
+    });
+    this.#tell();
+  }
+
+  /** Forget the token; `refusal` says why. */
+  signOut(refusal = null) {
+    sessionStorage.removeItem("ccwhisper.token");
+    this.refusal = refusal;
+    this.status = refusal ? "refused" : "signed-out";
+    this.me = this.panel = null;
+    for (const kept of [this.calls, this.agents, this.coaches, this.sessions, this.nodes]) kept.clear();
+    this.#let();
+    this.socket?.close();
+    this.#tell();
+  }
+
+  /** Ask for an action; resolves with its data, rejects with {code, message, retry}. */
+  async ask(op, params = {}, body) {
+    const data = body === undefined ? { op, params } : { op, params, body };
+    let answer;
+    try {
+      answer = await this.socket.timeout(5000).emitWithAck("ask", data);
+    } catch {
+      throw { code: "service_unreachable", message: "The service does not answer.", retry: true };
+    }
+    if (!answer.ok) throw answer.error;
+    return answer.data;
+  }
+
+  /** Push-to-talk is held: said again and again until `release`, or until the connection or the page is gone. */
+  press(session) {
+    if (this.pressing) return;
+    const say = () => this.ask("press", { session }).catch((error) => this.#pressFailed(error));
+    this.pressing = { session, timer: setInterval(say, PRESS_MS) };
+    say();
+    this.#tell();
+  }
+
+  release() {
+    const held = this.pressing;
+    this.#let();
+    if (held && this.socket?.connected) this.ask("release", { session: held.session }).catch(() => {});
+    this.#tell();
+  }
+
+  #pressFailed(error) {
+    this.#let();
+    this.dispatchEvent(new CustomEvent("refused", { detail: error }));
+    this.#tell();
+  }
+
+  #let() {
+    if (this.pressing) clearInterval(this.pressing.timer);
+    this.pressing = null;
+  }
+
+  #snapshot(data) {
+    this.me = data.me;
+    const fill = (map, list, key) => {
+      map.clear();
+      for (const each of list ?? []) map.set(each[key], each);
+    };
+    fill(this.calls, data.calls, "id");
+    fill(this.agents, data.agents, "id");
+    fill(this.coaches, data.coaches, "session");
+    fill(this.sessions, data.sessions, "id");
+    fill(this.nodes, data.nodes, "name");
+    this.seq = data.seq;
+    this.#hear(data);
+  }
+
+  #delta(data) {
+    if (data.from > this.seq) {
+      this.socket.emit("resync");
+      return;
+    }
+    if (data.seq > this.seq) {
+      for (const event of data.events) this.#apply(event);
+      this.seq = data.seq;
+    }
+    this.#hear(data);
+  }
+
+  #apply({ type, data }) {
+    switch (type) {
+      case "call.changed":
+        this.calls.set(data.id, data);
+        break;
+      case "call.ended":
+        this.calls.delete(data.id);
+        break;
+      case "coach.changed":
+        this.coaches.set(data.session, data);
+        break;
+      case "coach.left":
+        this.coaches.delete(data.session);
+        break;
+      case "session.changed":
+        this.sessions.set(data.id, data);
+        break;
+      case "session.ended":
+        this.sessions.delete(data.id);
+        if (this.pressing?.session === data.id) this.#let();
+        this.dispatchEvent(new CustomEvent("ended", { detail: data }));
+        break;
+      case "node.changed":
+        this.nodes.set(data.name, data);
+        break;
+      case "beep.failed":
+        this.dispatchEvent(new CustomEvent("beepless", { detail: data }));
+        break;
+    }
+  }
+
+  #panel(data) {
+    this.panel = data;
+    this.#hear(data);
+  }
+
+  #hear(data) {
+    this.heard = performance.now();
+    this.ahead = data.at - Date.now() / 1000;
+    this.status = "live";
+    this.#tell();
+  }
+
+  #watch() {
+    if (this.status === "live" && performance.now() - this.heard > STALE_MS) {
+      this.status = "stale";
+      this.#let();
+      this.#tell();
+    }
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("news"));
+  }
+}

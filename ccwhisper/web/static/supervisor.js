@@ -1,0 +1,231 @@
+// The supervisor's dashboard: calls as they are now, and the coaching of one of them.
+import { Desk, takeToken } from "./desk.js";
+import { Dock } from "./dock.js";
+import { Calls, arrange, queuesOf } from "./calls.js";
+import { SignIn } from "./signin.js";
+import { Icon, announce, html, render, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
+import { GOOD_ENDS, MODES, ending, heardBy, stage } from "./words.js";
+
+const KEYS = [
+  ["↑ ↓", "choose a call"],
+  ["Enter or L", "listen to it; when coaching, back to listening"],
+  ["W", "whisper"],
+  ["B", "barge in"],
+  ["T, twice", "take over"],
+  ["Space, held", "speak, with push-to-talk"],
+  ["P", "push-to-talk or open microphone"],
+  ["M", "mute or unmute"],
+  ["X", "leave"],
+  ["/", "search"],
+  ["?", "this list"],
+];
+
+function typing(event) {
+  return event.target instanceof HTMLElement && event.target.matches("input, textarea, select, [contenteditable]");
+}
+
+function Status({ desk }) {
+  const down = [...desk.nodes.values()].filter((node) => !node.up).map((node) => node.name);
+  const state = desk.status !== "live" ? "stale" : down.length ? "degraded" : "live";
+  const words = {
+    live: "Live",
+    degraded: `Switch ${down.join(", ")} is not connected`,
+    stale: desk.status === "connecting" ? "Connecting …" : "Not up to date: no connection",
+  };
+  return html`<p class="status" data-state=${state} role="status"><span class="dot"></span>${words[state]}</p>`;
+}
+
+function Help({ close }) {
+  const box = useRef(null);
+  useEffect(() => box.current.showModal(), []);
+  return html`<dialog ref=${box} class="help" aria-labelledby="help-title" onClose=${close}>
+    <h2 id="help-title">Keys</h2>
+    <dl>${KEYS.map(([key, does]) => html`<div key=${key}><dt>${key}</dt><dd>${does}</dd></div>`)}</dl>
+    <button type="button" class="plain" onClick=${() => box.current.close()}>Close</button>
+  </dialog>`;
+}
+
+function useTeam() {
+  const [team, set] = useState(() => new Set(JSON.parse(localStorage.getItem("ccwhisper.team") ?? "[]")));
+  const toggle = (agent) => {
+    const next = new Set(team);
+    if (!next.delete(agent)) next.add(agent);
+    localStorage.setItem("ccwhisper.team", JSON.stringify([...next]));
+    set(next);
+  };
+  return [team, toggle];
+}
+
+function App({ desk }) {
+  useDesk(desk);
+  const [theme, nextTheme] = useTheme();
+  const [filter, setFilter] = useState({ text: "", queue: "", only: "all", sort: "started", down: false });
+  const [chosen, choose] = useState(null);
+  const [notice, setNotice] = useState(null);
+  const [help, setHelp] = useState(false);
+  const [team, toggleTeam] = useTeam();
+  const search = useRef(null);
+  const act = useRef({});
+
+  const mine = [...desk.sessions.values()].find((each) => each.phase !== "ended") ?? null;
+  const rows = useMemo(
+    () => arrange(desk, filter, team),
+    [desk.seq, desk.status, desk.calls.size, desk.coaches.size, filter, team],
+  );
+  const selected = rows.find((row) => row.call.id === chosen) ?? null;
+
+  const refused = (error) => setNotice({ bad: true, text: error.message });
+  const ask = (op, body, session = mine) => {
+    setNotice(null);
+    return desk.ask(op, session ? { session: session.id } : {}, body).catch(refused);
+  };
+  const start = (call, mode = "listen") => {
+    choose(call.id);
+    ask("start_session", { call: call.id, mode }, null);
+  };
+
+  const can = {
+    listen: !!desk.me?.permissions.includes("monitor_live_calls"),
+    whisper: !!desk.me?.roles.includes("whisper"),
+    barge: !!desk.me?.roles.includes("barge"),
+  };
+
+  useEffect(() => {
+    const over = ({ detail }) => {
+      const text = ending(detail.reason);
+      setNotice({ bad: !GOOD_ENDS.has(detail.reason), text, again: detail.call });
+      announce(text);
+    };
+    const noBeep = () => setNotice({ bad: true, text: "The beep could not be played: the agent was not told by a tone." });
+    const notPressed = ({ detail }) => refused(detail);
+    desk.addEventListener("ended", over);
+    desk.addEventListener("beepless", noBeep);
+    desk.addEventListener("refused", notPressed);
+    return () => {
+      desk.removeEventListener("ended", over);
+      desk.removeEventListener("beepless", noBeep);
+      desk.removeEventListener("refused", notPressed);
+    };
+  }, [desk]);
+
+  useEffect(() => {
+    if (mine) announce(`${MODES[mine.mode].doing}. ${heardBy(mine)}. ${mine.phase === "attached" ? "" : stage(mine)}`);
+  }, [mine?.phase, mine?.mode, mine?.gate, mine?.held]);
+
+  act.current = { mine, rows, selected, ask, start, can };
+
+  useEffect(() => {
+    const move = (step) => {
+      const { rows: all, selected: row } = act.current;
+      if (!all.length) return;
+      const at = row ? all.indexOf(row) + step : step > 0 ? 0 : all.length - 1;
+      choose(all[Math.min(Math.max(at, 0), all.length - 1)].call.id);
+    };
+    const mode = (name) => {
+      const { mine: session, selected: row } = act.current;
+      if (session) act.current.ask("set_mode", { mode: name });
+      else if (row && !row.call.obstacle) act.current.start(row.call, name);
+    };
+    const down = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const { mine: session, can: may } = act.current;
+      if (typing(event)) {
+        if (event.key === "Escape") event.target.blur();
+        return;
+      }
+      if (document.querySelector("dialog[open]")) return;
+      if (event.key === " " && session?.talk === "push") {
+        event.preventDefault();
+        if (!event.repeat) desk.press(session.id);
+        return;
+      }
+      if (event.key === "Enter" && event.target.matches("button, a, summary")) return;
+      const does = {
+        ArrowDown: () => move(1),
+        ArrowUp: () => move(-1),
+        Enter: () => may.listen && mode("listen"),
+        l: () => may.listen && mode("listen"),
+        w: () => may.whisper && mode("whisper"),
+        b: () => may.barge && mode("barge"),
+        t: () => session && document.getElementById("take-over")?.click(),
+        m: () => session && act.current.ask("set_muted", { muted: !session.muted }),
+        p: () => session && act.current.ask("set_talk", { talk: session.talk === "push" ? "open" : "push" }),
+        x: () => session && act.current.ask("leave"),
+        "/": () => search.current?.focus(),
+        "?": () => setHelp(true),
+      }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+      if (does && (!event.repeat || event.key.startsWith("Arrow"))) {
+        event.preventDefault();
+        does();
+      }
+    };
+    const up = (event) => {
+      if (event.key === " ") desk.release();
+    };
+    addEventListener("keydown", down);
+    addEventListener("keyup", up);
+    return () => {
+      removeEventListener("keydown", down);
+      removeEventListener("keyup", up);
+    };
+  }, [desk]);
+
+  if (!desk.me && desk.status !== "connecting" && desk.status !== "stale") {
+    return html`<${SignIn} desk=${desk} what="dashboard" />`;
+  }
+  const denied = desk.me && !desk.me.permissions.includes("view_contact_center_dashboard");
+  const queues = queuesOf(desk);
+  const change = (part) => setFilter({ ...filter, ...part });
+
+  return html`<div class="page" data-docked=${mine ? "" : undefined}>
+    <header class="bar">
+      <h1>Live calls</h1>
+      <${Status} desk=${desk} />
+      <span class="grow"></span>
+      <button type="button" class="plain" title="Keys (?)" onClick=${() => setHelp(true)}>Keys</button>
+      <button type="button" class="plain" onClick=${nextTheme}>Theme: ${theme}</button>
+      <span class="who">${desk.me?.name ?? ""}</span>
+      <button type="button" class="plain" onClick=${() => desk.signOut()}>Sign out</button>
+    </header>
+    <main>
+      <div class="tools" role="search">
+        <label class="field grow"><span>Search</span>
+          <input ref=${search} type="search" placeholder="Agent, caller, queue" value=${filter.text}
+            onInput=${(event) => change({ text: event.currentTarget.value })} />
+        </label>
+        <label class="field"><span>Queue</span>
+          <select value=${filter.queue} onChange=${(event) => change({ queue: event.currentTarget.value })}>
+            <option value="">All queues</option>
+            ${queues.map((queue) => html`<option key=${queue} value=${queue}>${queue}</option>`)}
+          </select>
+        </label>
+        <label class="field"><span>Show</span>
+          <select value=${filter.only} onChange=${(event) => change({ only: event.currentTarget.value })}>
+            <option value="all">All calls</option>
+            <option value="team">My team (★)</option>
+            <option value="coached">Coached now</option>
+            <option value="held">On hold</option>
+          </select>
+        </label>
+        <p class="count">${rows.length} of ${desk.calls.size}</p>
+      </div>
+      ${notice && html`<div class="notice" data-bad=${notice.bad || undefined} role=${notice.bad ? "alert" : "status"}>
+        <p>${notice.text}</p>
+        ${notice.bad && desk.calls.has(notice.again) && !mine && html`
+          <button type="button" onClick=${() => start(desk.calls.get(notice.again))}>Try again</button>`}
+        <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button>
+      </div>`}
+      ${denied
+        ? html`<p class="empty">This token does not permit to see the dashboard.</p>`
+        : html`<${Calls} desk=${desk} rows=${rows} filter=${filter} change=${change} chosen=${chosen} choose=${choose}
+            start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`}
+    </main>
+    ${mine && html`<${Dock} desk=${desk} session=${mine} ask=${ask} can=${can} />`}
+    ${help && html`<${Help} close=${() => setHelp(false)} />`}
+  </div>`;
+}
+
+const desk = new Desk(location.origin);
+const token = takeToken();
+if (token) desk.connect(token);
+render(html`<${App} desk=${desk} />`, document.getElementById("app"));
