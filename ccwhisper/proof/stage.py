@@ -88,7 +88,6 @@ class Coach:
 
     name: str
     api: Api
-    phone: Phone
     session: str = ""
     call: PhoneCall | None = None
 
@@ -207,8 +206,16 @@ class Stage:
                 keep=keep,  # type: ignore[arg-type]
             )
             self._phones[key] = phone
+        self.sign_out(user, but=phone)
         phone.register()
         return phone
+
+    def sign_out(self, user: str, but: Phone | None = None) -> None:
+        """No phone of this user rings, until one is asked for again. One that stayed registered would take the calls
+        back as soon as it renews its registration."""
+        for key, phone in self._phones.items():
+            if key[0] == user and phone is not but and phone.registered:
+                phone.unregister()
 
     def outside(self, source: Source, codecs: Sequence[str] = ("PCMU",), keep: str = "frames") -> Phone:
         """A phone beyond the trunk: nobody that the node knows."""
@@ -272,7 +279,7 @@ class Stage:
     ) -> Coach:  # fmt: skip
         """Somebody starts to coach a call (or an agent), and listens."""
         phone = self.phone(DEVICES[name], source or self.tone(name), codecs)
-        coach = Coach(name, self.service.api(name, devices=[self.device(name)]), phone)
+        coach = Coach(name, self.service.api(name, devices=[self.device(name)]))
         self._coaches.append(coach)
         target = {"call": scene.id} if isinstance(scene, Scene) else {"agent": scene}
         coach.session = coach.api.ask("POST", "/sessions", {**target, "mode": mode, **body})["id"]
