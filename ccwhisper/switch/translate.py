@@ -27,14 +27,19 @@ EVENTS: Final = (
 )
 """All that is subscribed to: of some 78 events that a call raises, about a dozen."""
 
+_SENT = "Command"  # the line that a client sent, first header of its event (read_packet in mod_event_socket.c)
 _LONGEST_TEXT = 256  # a display name may be 4 KB long; nobody reads that
 
 
 def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
-    """The facts in one event. BACKGROUND_JOB is not among them: only whoever started the job knows what it was."""
+    """The facts in one event. BACKGROUND_JOB is not among them: only whoever started the job knows what it was.
+
+    What another client raised with `sendevent` holds none. It would be believed otherwise: with two Unique-ID, the first
+    of no leg, the switch publishes it, and a reader of JSON takes the second.
+    """
     headers = event.headers
     leg = headers.get("Unique-ID")
-    if not leg:
+    if not leg or _SENT in headers:
         return
     match event.name:
         case "CHANNEL_BRIDGE":

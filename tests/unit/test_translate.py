@@ -11,7 +11,7 @@ from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.switch import records
 from ccwhisper.switch.frames import Event
-from ccwhisper.switch.translate import facts, leg_of
+from ccwhisper.switch.translate import EVENTS, facts, leg_of
 
 pytestmark = pytest.mark.unit
 
@@ -51,7 +51,7 @@ def test_only_an_eavesdrop_counts_among_media_bugs() -> None:
     assert said("MEDIA_BUG_START", Unique_ID="a", Media_Bug_Function="displace") == []
 
 
-@pytest.mark.parametrize(("rate", "found"), [("16000", [ev.RateChanged("n", "a", 16000)]), ("", []), ("-1", [])])
+@pytest.mark.parametrize(("rate", "found"), [("16000", [ev.RateChanged("n", "a", 16000, renewed=True)]), ("", []), ("-1", [])])
 def test_a_codec_event_tells_the_new_rate(rate: str, found: list[ev.RateChanged]) -> None:
     event = Event({"Event-Name": "CODEC", "Unique-ID": "a", "Channel-Write-Codec-Rate": rate}, "")
     assert list(facts("n", event, OURS)) == found
@@ -70,6 +70,20 @@ def test_the_rate_is_the_phones_and_not_that_of_what_an_eavesdrop_reads() -> Non
     assert list(facts("n", event, OURS)) == [ev.RateChanged("n", "a", 8000)]
     leg = leg_of({**DUMP, **codecs}, OURS)
     assert (leg.codec, leg.rate) == ("PCMU", 8000)
+
+
+@pytest.mark.parametrize("name", [name for name in EVENTS if name != "BACKGROUND_JOB"])
+def test_what_a_client_sent_says_nothing(name: str) -> None:
+    whole = {
+        "Event-Name": name,
+        "Unique-ID": "a",
+        "Bridge-A-Unique-ID": "a",
+        "Bridge-B-Unique-ID": "b",
+        "Media-Bug-Function": "eavesdrop",
+        "Channel-Write-Codec-Rate": "16000",
+    }
+    assert list(facts("n", Event(whole, ""), OURS))
+    assert not list(facts("n", Event({**whole, "Command": f"sendevent {name}"}, ""), OURS))
 
 
 def test_what_names_no_leg_says_nothing() -> None:
