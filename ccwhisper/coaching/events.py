@@ -90,11 +90,13 @@ class EavesdropStarted:
 
 @dataclass(frozen=True, slots=True)
 class RateChanged:
-    """A leg's decoded sample rate, in hertz, is now another."""
+    """A leg's decoded sample rate, in hertz, perhaps another than before. `renewed`: its phone has another codec, of
+    whatever rate."""
 
     node: NodeName
     leg: LegId
     rate: int
+    renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

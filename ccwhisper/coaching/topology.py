@@ -252,12 +252,12 @@ def eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
 
 
 def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
-    """A re-INVITE gave a leg another sample rate. An eavesdrop that was set up for the old rate of either of its legs
-    whispers garbage: it is set up anew, and until then its gate is closed."""
+    """A re-INVITE gave a leg another codec. An eavesdrop that was set up for another rate of the agent's leg, or for
+    another codec of the coach's, whispers garbage or nothing: it is set up anew, and until then its gate is closed."""
     session = turn.by_leg(fact.leg)
     if session:
         changed = turn.change(session, rate=fact.rate)
-        if session.rate != fact.rate and session.target:
+        if (fact.renewed or session.rate != fact.rate) and session.target:
             _detach(turn, changed)
             turn.attach_next(session.target)
         return

@@ -68,7 +68,7 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
             # whatever plays, puts raw samples on top, and raises this too. What is written is always the phone's.
             rate = _number(headers.get("Channel-Write-Codec-Rate"))
             if rate:
-                yield ev.RateChanged(node, leg, rate)
+                yield ev.RateChanged(node, leg, rate, renewed="channel-read-codec-rate" not in headers)
 
 
 def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) -> Leg:

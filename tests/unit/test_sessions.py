@@ -178,7 +178,7 @@ def test_codecs_fit_the_agents_leg(world: World) -> None:
 def coached_by(world: World, call: Call, rate: int, mode: Mode = Mode.WHISPER) -> Session:
     """A session whose phone has answered with a codec of this rate."""
     session = world.start(call, mode=mode)
-    world.feed(ev.RateChanged(NODE, session.leg, rate))
+    world.feed(ev.RateChanged(NODE, session.leg, rate, renewed=True))
     world.answer(session)
     world.take(fx.Attach)
     return world.session(session)
@@ -214,6 +214,8 @@ def test_a_new_rate_of_the_coach_sets_the_eavesdrop_up_again(world: World, wide:
     session = coached_by(world, wide, 16000)
     world.feed(ev.RateChanged(NODE, session.leg, 16000))  # said again: nothing has changed
     assert world.take(fx.Attach) == []
+    world.feed(ev.RateChanged(NODE, session.leg, 16000, renewed=True))  # another codec of the same rate
+    assert len(world.take(fx.Attach)) == 1
     world.prompt = False
     world.feed(ev.RateChanged(NODE, session.leg, 8000))
     assert len(world.take(fx.Attach)) == 1

@@ -51,7 +51,9 @@ def test_only_an_eavesdrop_counts_among_media_bugs() -> None:
     assert said("MEDIA_BUG_START", Unique_ID="a", Media_Bug_Function="displace") == []
 
 
-@pytest.mark.parametrize(("rate", "found"), [("16000", [ev.RateChanged("n", "a", 16000, renewed=True)]), ("", []), ("-1", [])])
+@pytest.mark.parametrize(
+    ("rate", "found"), [("16000", [ev.RateChanged("n", "a", 16000, renewed=True)]), ("", []), ("-1", [])]
+)
 def test_a_codec_event_tells_the_new_rate(rate: str, found: list[ev.RateChanged]) -> None:
     event = Event({"Event-Name": "CODEC", "Unique-ID": "a", "Channel-Write-Codec-Rate": rate}, "")
     assert list(facts("n", event, OURS)) == found
