@@ -18,6 +18,8 @@ find_python() {
   return 1
 }
 
+has_chromium() { [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null; }
+
 debian_packages() { # the packages that are named, if this is root on Debian; else a line that says what is missing
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing $*"

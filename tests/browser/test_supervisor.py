@@ -1,0 +1,276 @@
+"""The supervisor's dashboard and the agent's panel, as people use them: by mouse, by keys, on a phone's screen."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.centre import Centre, until
+from tests.browser.conftest import PHONE, WIDE
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+SCREENS = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+
+
+def dock(page: Page) -> Any:
+    return page.get_by_role("complementary")
+
+
+def lamp(page: Page, text: str) -> None:
+    expect(dock(page).locator(".lamp")).to_have_text(text)
+
+
+@SCREENS
+def test_a_call_through_all_modes_by_mouse(centre: Centre, open_page: Open, size: dict[str, int]) -> None:
+    call = centre.call()
+    page = open_page(centre.supervisor(), size=size)
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    expect(agent.locator(".call")).to_contain_text("Jo Meyer")
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    lamp(page, "Nobody hears you")
+    dock(page).get_by_role("button", name="Whisper").click()
+    lamp(page, "Agent 1001 hears you")
+    assert centre.hears(call["caller"]) == {"1001"}
+    assert "9001" in centre.hears(call["agent"])
+    expect(agent.locator(".badge")).to_contain_text("Whisper active")
+    expect(agent.locator(".badge")).to_contain_text("Grace")
+    dock(page).get_by_role("button", name="Barge in").click()
+    lamp(page, "Agent 1001 and the caller hear you")
+    assert centre.hears(call["caller"]) == {"1001", "9001"}
+    expect(agent.locator(".badge")).to_contain_text("Joined the call")
+    dock(page).get_by_role("button", name="Listen", exact=False).first.click()
+    lamp(page, "Nobody hears you")
+    assert centre.hears(call["caller"]) == {"1001"}
+    expect(agent.locator(".badge")).to_have_count(0)
+    dock(page).get_by_role("button", name="Whisper").click()
+    dock(page).get_by_role("button", name="Mute").click()
+    lamp(page, "Nobody hears you")
+    dock(page).get_by_role("button", name="Muted").click()
+    lamp(page, "Agent 1001 hears you")
+    take = dock(page).locator("#take-over")
+    take.click()
+    expect(take).to_have_text("Press again to release the agent")
+    take.click()
+    expect(page.get_by_role("status").filter(has_text="The call is yours")).to_be_visible()
+    expect(dock(page)).to_have_count(0)
+    until(lambda: {"9001"} == centre.hears(call["caller"]))
+    expect(agent.locator(".empty")).to_have_text("No call at the moment.")
+
+
+def test_a_call_through_all_modes_by_keys_alone(centre: Centre, open_page: Open) -> None:
+    centre.call("1001")
+    call = centre.call("1002", "Ana+Sousa")
+    page = open_page(centre.supervisor())
+    expect(page.locator(".row[id]")).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator('.row[aria-selected="true"]')).to_contain_text("Agent 1002")
+    page.keyboard.press("Enter")
+    expect(dock(page).locator(".modes button", has_text="Whisper")).to_be_enabled()
+    page.keyboard.press("w")
+    lamp(page, "Agent 1002 hears you")
+    page.keyboard.press("p")
+    expect(dock(page).get_by_role("button", name="Hold to speak")).to_be_visible()
+    lamp(page, "Nobody hears you")
+    page.keyboard.down(" ")
+    lamp(page, "Agent 1002 hears you")
+    assert "9001" in centre.hears(call["agent"], 1500), "a key that is held stays held"
+    page.keyboard.up(" ")
+    lamp(page, "Nobody hears you")
+    page.keyboard.press("p")
+    page.keyboard.press("b")
+    lamp(page, "Agent 1002 and the caller hear you")
+    page.keyboard.press("m")
+    lamp(page, "Nobody hears you")
+    page.keyboard.press("m")
+    page.keyboard.press("l")
+    lamp(page, "Nobody hears you")
+    page.keyboard.press("x")
+    expect(dock(page)).to_have_count(0)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("/")
+    page.keyboard.type("sousa")
+    expect(page.locator(".row[id]")).to_have_count(1)
+
+
+def test_a_key_on_the_page_does_what_it_would_whisper_from_the_list(centre: Centre, open_page: Open) -> None:
+    centre.call()
+    page = open_page(centre.supervisor())
+    page.locator(".row[id]").click()
+    page.keyboard.press("w")
+    lamp(page, "Agent 1001 hears you")
+
+
+@pytest.mark.parametrize("how", ["blur", "gone"])
+def test_push_to_talk_that_loses_its_page_closes(centre: Centre, open_page: Open, how: str) -> None:
+    call = centre.call()
+    page = open_page(centre.supervisor())
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    dock(page).get_by_role("button", name="Whisper").click()
+    lamp(page, "Agent 1001 hears you")
+    dock(page).get_by_role("button", name="Open mic").click()
+    expect(dock(page).get_by_role("button", name="Hold to speak")).to_be_visible()
+    lamp(page, "Nobody hears you")
+    page.keyboard.down(" ")
+    lamp(page, "Agent 1001 hears you")
+    if how == "blur":
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        lamp(page, "Nobody hears you")
+    else:
+        page.close()
+    until(lambda: "9001" not in centre.hears(call["agent"]), 2)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("busy", "Your phone is busy."),
+        ("reject", "Your phone refused the call."),
+        ("away", "Your phone is not registered"),
+    ],
+)
+def test_a_phone_that_is_not_answered(centre: Centre, open_page: Open, behaviour: str, words: str) -> None:
+    centre.call()
+    centre.sim(f"phone 9003 {behaviour}")
+    page = open_page(centre.supervisor(device="9003"))
+    try:
+        page.get_by_role("button", name="Listen to Agent 1001").click()
+        expect(page.get_by_role("alert")).to_contain_text(words)
+        centre.sim("phone 9003 answer")
+        page.get_by_role("button", name="Try again").click()
+        lamp(page, "Nobody hears you")
+    finally:
+        centre.sim("phone 9003 answer")
+
+
+def test_two_supervisors_see_each_other(centre: Centre, open_page: Open) -> None:
+    centre.call()
+    grace = open_page(centre.supervisor())
+    dora = open_page(centre.supervisor("dora", "9002", name="Dora"))
+    grace.get_by_role("button", name="Listen to Agent 1001").click()
+    lamp(grace, "Nobody hears you")
+    dora.get_by_role("button", name="Listen to Agent 1001").click()
+    dock(dora).get_by_role("button", name="Whisper").click()
+    lamp(dora, "Agent 1001 hears you")
+    expect(dock(grace).get_by_role("region", name="Also coaching")).to_contain_text("Dora")
+    expect(dock(grace).get_by_role("region", name="Also coaching")).to_contain_text("heard now")
+    expect(grace.locator(".row[id] .chip", has_text="Dora")).to_be_visible()
+    dock(dora).get_by_role("button", name="Leave").click()
+    expect(dock(grace).get_by_role("region", name="Also coaching")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("claims", "listen", "whisper", "barge"),
+    [
+        ({"permissions": ["view_contact_center_dashboard"]}, False, False, False),
+        ({"roles": []}, True, False, False),
+        ({"roles": ["whisper"]}, True, True, False),
+        ({"roles": ["barge"]}, True, False, True),
+    ],
+    ids=["view", "listen", "whisper", "barge"],
+)
+def test_only_what_the_token_permits_is_offered(
+    centre: Centre, open_page: Open, claims: dict[str, Any], listen: bool, whisper: bool, barge: bool
+) -> None:
+    centre.call()
+    page = open_page(centre.supervisor(**claims))
+    expect(page.locator(".row[id]")).to_have_count(1)
+    button = page.get_by_role("button", name="Listen to Agent 1001")
+    if not listen:
+        expect(button).to_have_count(0)
+        return
+    button.click()
+    expect(dock(page).locator(".modes button", has_text="Listen")).to_be_enabled()
+    for name, may in (("Whisper", whisper), ("Barge in", barge)):
+        expect(dock(page).locator(".modes button", has_text=name)).to_be_enabled(enabled=may)
+    expect(dock(page).locator("#take-over")).to_be_enabled(enabled=barge)
+
+
+def test_what_a_stranger_calls_himself_is_text(centre: Centre, open_page: Open) -> None:
+    centre.call(name="%3Cimg+src=x+onerror=document.title=%22hacked%22%3E")
+    page = open_page(centre.supervisor())
+    expect(page.locator(".row[id]")).to_contain_text("<img src=x onerror=")
+    expect(page).to_have_title("Live calls · ccwhisper")
+
+
+def test_it_says_so_when_it_is_stale_and_goes_on(centre: Centre, open_page: Open) -> None:
+    centre.call()
+    page = open_page(centre.supervisor())
+    status = page.locator(".bar .status")
+    expect(status).to_have_text("Live")
+    assert centre.service.process is not None
+    centre.service.process.send_signal(signal.SIGSTOP)
+    try:
+        expect(status).to_have_text("Not up to date: no connection", timeout=12_000)
+    finally:
+        centre.service.process.send_signal(signal.SIGCONT)
+    expect(status).to_have_text("Live")
+    centre.call("1002")
+    expect(page.locator(".row[id]")).to_have_count(2)
+
+
+def test_a_bad_token_asks_for_another(centre: Centre, open_page: Open) -> None:
+    page = open_page("not-a-token")
+    expect(page.get_by_role("alert")).to_contain_text("not valid")
+    page.get_by_label("Token").fill(centre.supervisor())
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".bar .status")).to_have_text("Live")
+    assert "token" not in page.url
+
+
+def test_my_team_and_sorting(centre: Centre, open_page: Open) -> None:
+    for agent in ("1001", "1002", "1003"):
+        centre.call(agent)
+    page = open_page(centre.supervisor())
+    expect(page.locator(".row[id]")).to_have_count(3)
+    page.get_by_role("button", name="Agent 1002 in my team").click()
+    page.get_by_label("Show").select_option("team")
+    expect(page.locator(".row[id]")).to_have_count(1)
+    page.reload()
+    page.get_by_label("Show").select_option("team")
+    expect(page.locator(".row[id]")).to_contain_text("Agent 1002")
+    page.get_by_label("Show").select_option("all")
+    page.get_by_role("columnheader", name="Agent").get_by_role("button").click()
+    page.get_by_role("columnheader", name="Agent").get_by_role("button").click()
+    expect(page.locator(".row[id]").first).to_contain_text("Agent 1003")
+
+
+@SCREENS
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_shut_out(centre: Centre, open_page: Open, size: dict[str, int], scheme: str) -> None:
+    """axe-core finds nothing serious, with a call that is coached and the help open."""
+    centre.call()
+    held = centre.call("1002")
+    centre.sim(f"hold {held['agent']}")
+    page = open_page(centre.supervisor(), size=size, color_scheme=scheme)
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    dock(page).get_by_role("button", name="Whisper").click()
+    lamp(page, "Agent 1001 hears you")
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480}, color_scheme=scheme)
+    expect(agent.locator(".badge")).to_be_visible()
+    signed_out = open_page("x", size=size, color_scheme=scheme)
+    expect(signed_out.get_by_role("alert")).to_be_visible()
+    found = [_serious(each) for each in (page, agent, signed_out)]
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert [*found, _serious(page)] == [[], [], [], []]
+
+
+def _serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {json.dumps([node['target'] for node in each['nodes']])}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
