@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Final, Self
+from urllib.parse import unquote, urlsplit
 
 import gevent
 from gevent.event import Event
 
-from ccwhisper.coaching import effects as fx
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
+from ccwhisper.store.archive import Archive
+from ccwhisper.store.database import Database
+from ccwhisper.store.errors import StoreError
 from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchSettings
 from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
@@ -28,25 +29,8 @@ from ccwhisper.web.journal import Journal
 
 logger = logging.getLogger("ccwhisper")
 
-
-class AuditTrail:
-    """Audit rows as JSON lines, appended to a file that only this user may read."""
-
-    def __init__(self, path: Path) -> None:
-        self._file: TextIO = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", buffering=1)
-
-    def __call__(self, row: fx.Audit, at: float) -> None:
-        """Write one row; `at` is seconds since the epoch."""
-        line = {"at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"), **asdict(row)}
-        try:
-            self._file.write(json.dumps(line) + "\n")
-        except OSError:
-            # A full disk must not take coaching down, nor pass unseen.
-            logger.exception("an audit row could not be written")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+DATABASE: Final = "ccwhisper.db"
+"""The database in the state directory, unless the configuration names another."""
 
 
 def installation_id(directory: Path) -> str:
@@ -69,10 +53,11 @@ class Service:
 
     engine: Engine
     web: Web
-    audit: AuditTrail
+    archive: Archive
     journal: Journal
 
     def __enter__(self) -> Self:
+        self.archive.start()
         self.journal.start()
         self.engine.start()
         self.web.sockets.start()
@@ -84,13 +69,15 @@ class Service:
         self.web.sockets.stop()
         self.engine.stop()
         self.journal.stop()
-        self.audit.close()
+        self.archive.stop()
 
 
 def build(config: Config) -> Service:
-    """Wire a service from its configuration; nothing connects yet."""
+    """Wire a service from its configuration; no switch is connected yet. Raises StoreError."""
     directory = config.state_directory
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    installation = installation_id(directory)
+    archive = Archive(_usable(config), directory, installation)
     coaching = config.coaching
     nodes = Nodes(
         [
@@ -98,17 +85,42 @@ def build(config: Config) -> Service:
             for node in config.nodes
         ],
         SwitchSettings(
-            installation=installation_id(directory),
+            installation=installation,
             lease_seconds=coaching.lease_seconds,
             jitter_buffer_ms=coaching.jitter_buffer_ms,
             caller_name=coaching.caller_name,
         ),
     )
-    audit = AuditTrail(directory / "audit.jsonl")
-    engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], audit)
+    engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], archive.record)
     journal = Journal(engine)
     web = create_web(engine, _auth(config), journal, origins=config.service.origins, frames=config.service.frames)
-    return Service(engine, web, audit, journal)
+    return Service(engine, web, archive, journal)
+
+
+def database(config: Config) -> Database:
+    """The database that the configuration names. Raises StoreError (`driver_missing`)."""
+    url = config.store.url
+    if url is None:
+        return Database.sqlite(config.state_directory / DATABASE)
+    if url.startswith("sqlite:"):
+        return Database.sqlite(config.path.resolve().parent / unquote(urlsplit(url).path[1:]))
+    password = config.store_password
+    return Database.postgresql(url, password.get_secret_value() if password else None)
+
+
+def _usable(config: Config) -> Database:
+    """The database, with the schema that this version needs. One that cannot be reached is waited for, by and by."""
+    found = database(config)
+    try:
+        found.check()
+    except StoreError as error:
+        if error.code == "schema_missing" and config.store.url is None:
+            found.upgrade()
+        elif error.code == "database_unreachable":
+            logger.warning("%s", error)
+        else:
+            raise
+    return found
 
 
 def _auth(config: Config) -> Auth:
@@ -125,7 +137,7 @@ def _secret(config: Config) -> str:
 
 def serve(config: Config, ready: Callable[[str], None] = lambda _url: None) -> None:
     """Run until SIGTERM or SIGINT. `ready` is called with the URL once requests are answered. Raises OSError when the
-    address cannot be bound.
+    address cannot be bound, StoreError when the database is not for this version.
 
     Coaches who are on a call stay on it when the service stops: whoever starts next within the lease goes on with
     them, otherwise the switch drops them.

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from ccwhisper.coaching.errors import CoachingError, Unavailable
 from ccwhisper.coaching.model import Node, NodeName, State
 from ccwhisper.coaching.policy import Rules
 from ccwhisper.coaching.reduce import next_timer, reduce
+from ccwhisper.coaching.trail import refused
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class SwitchPort(Protocol):
     def perform(self, effect: fx.SwitchEffect) -> None:
         """Queue one effect."""
 
-    def start(self, post: Callable[[ev.Fact], None]) -> None:
+    def start(self, post: ev.Post) -> None:
         """Connect; `post` takes facts from any greenlet."""
 
     def stop(self) -> None:
@@ -113,7 +114,7 @@ class Engine:
         self._audit = audit
         self._clock = clock
         self._wall = wall
-        self._queue: Queue[tuple[ev.Fact | cmd.Request, AsyncResult[State] | None]] = Queue()
+        self._queue: Queue[tuple[ev.Fact | cmd.Request, AsyncResult[State] | None, float | None]] = Queue()
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -127,21 +128,27 @@ class Engine:
         if self._greenlet is not None:
             self._greenlet.kill(timeout=2)
 
-    def post(self, fact: ev.Fact) -> None:
-        """Queue a fact."""
-        self._queue.put((fact, None))
+    def post(self, fact: ev.Fact, at: float | None = None) -> None:
+        """Queue a fact; `at` is the switch's time of it, in seconds since the epoch."""
+        self._queue.put((fact, None, at))
 
     def ask(self, request: cmd.Request, timeout: float = 5.0) -> State:
         """Make a request and wait until the core has granted it. Returns the state right after it. Raises the
         CoachingError of a refusal, or Unavailable (`engine_busy`) after `timeout` seconds."""
         answer: AsyncResult[State] = AsyncResult()
-        self._queue.put((request, answer))
+        self._queue.put((request, answer, None))
         answer.wait(timeout)
         if not answer.ready():  # answered here, so that it is not carried out after all
-            answer.set_exception(Unavailable("engine_busy", "The service did not get to this request in time."))
+            busy = Unavailable("engine_busy", "The service did not get to this request in time.")
+            answer.set_exception(busy)
+            self.record(refused(self.state, request, busy.code))
         state = answer.get_nowait()
         assert state is not None  # noqa: S101 - only ever set to a state
         return state
+
+    def record(self, row: fx.Audit) -> None:
+        """A row of the trail, made now; also of what is refused before the core is asked. Never raises."""
+        self._keep(row, self._wall())
 
     def wait_for(self, condition: Callable[[State], bool], timeout: float) -> bool:
         """Wait until a condition on the state holds; False when it did not within `timeout` seconds."""
@@ -160,19 +167,20 @@ class Engine:
             due = next_timer(self.state)
             left = None if due is None else max(0.0, due - self._clock())
             if left == 0:  # before what is queued, or a flood of facts would hold up every timer
-                self._turn(ev.Tick(), None)
+                self._turn(ev.Tick(), None, None)
             with suppress(Empty):
-                event, answer = self._queue.get(timeout=left)
+                event, answer, switch_at = self._queue.get(timeout=left)
                 if answer is None or not answer.ready():
-                    self._turn(event, answer)
+                    self._turn(event, answer, switch_at)
 
-    def _turn(self, event: ev.Fact | cmd.Request, answer: AsyncResult[State] | None) -> None:
+    def _turn(self, event: ev.Fact | cmd.Request, answer: AsyncResult[State] | None, switch_at: float | None) -> None:
         try:
             state, effects = reduce(self.state, event, self._clock(), self.rules)
         except CoachingError as refusal:
-            if answer is None:
+            if answer is None or not isinstance(event, cmd.Request):
                 logger.exception("a fact was refused: %s", type(event).__name__)
             else:
+                self.record(refused(self.state, event, refusal.code))
                 answer.set_exception(refusal)
             return
         except Exception as error:
@@ -190,7 +198,7 @@ class Engine:
                 if isinstance(effect, fx.Notice):
                     notices.append(effect)
                 elif isinstance(effect, fx.Audit):
-                    self._audit(effect, at)
+                    self._keep(replace(effect, switch_at=switch_at), at)
                 else:
                     self._port.perform(effect)
             except Exception:
@@ -199,3 +207,9 @@ class Engine:
         self.log.extend(notices, at)
         if answer is not None:
             answer.set(state)
+
+    def _keep(self, row: fx.Audit, at: float) -> None:
+        try:
+            self._audit(row, at)
+        except Exception:
+            logger.exception("%s was lost", type(row).__name__)

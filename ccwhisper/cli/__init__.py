@@ -16,6 +16,7 @@ from ccwhisper.cli.output import EXIT_CODES, Exit
 from ccwhisper.cli.service import completion, serve, token
 from ccwhisper.cli.session import leave, mute, press, takeover, talk, unmute
 from ccwhisper.cli.simulate import simulate
+from ccwhisper.cli.store import db
 from ccwhisper.cli.watch import calls, watch
 
 
@@ -32,7 +33,7 @@ def cli() -> None:
 
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
-    simulate,
+    simulate, db,
 ):  # fmt: skip
     cli.add_command(_command)
 

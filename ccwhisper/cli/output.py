@@ -91,13 +91,17 @@ class Output:
         """Something to know, beside the result."""
         click.echo(line, err=True)
 
-    def fail(self, error: Refused) -> NoReturn:
-        """Say why not, and end."""
+    def problem(self, code: str, message: str, retry: bool = False) -> None:
+        """What went wrong, in the form of the API's errors."""
         if self.as_json:
-            said = {"error": {"code": error.code, "message": error.message, "retry": error.retry}}
+            said = {"error": {"code": code, "message": message, "retry": retry}}
             click.echo(_json(said), err=True)
         else:
-            click.echo(f"{visible(error.message)} [{visible(error.code)}]", err=True)
+            click.echo(f"{visible(message)} [{visible(code)}]", err=True)
+
+    def fail(self, error: Refused) -> NoReturn:
+        """Say why not, and end."""
+        self.problem(error.code, error.message, error.retry)
         raise SystemExit(_BY_STATUS.get(error.status, Exit.FAILED))
 
 

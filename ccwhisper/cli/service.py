@@ -7,6 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import get_completion_class
@@ -14,23 +15,24 @@ from click.shell_completion import get_completion_class
 from ccwhisper.cli.options import output_option
 from ccwhisper.cli.output import Exit, Output
 
+if TYPE_CHECKING:
+    from ccwhisper.config import Config
+
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@click.command()
-@click.option(
+config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=Path("ccwhisper.toml"), envvar="CCWHISPER_CONFIG",
     show_default=True, show_envvar=True, help="The configuration file.",
 )  # fmt: skip
-@output_option
-def serve(out: Output, path: Path) -> None:
-    """Run the service."""
-    from ccwhisper.bootstrap import serve as run  # noqa: PLC0415 - the client commands do without gevent and the switch
-    from ccwhisper.config import ConfigError, load  # noqa: PLC0415
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+def loaded(out: Output, path: Path) -> Config:
+    """The configuration; says what is wrong with it, and ends."""
+    from ccwhisper.config import ConfigError, load  # noqa: PLC0415 - the client commands do without pydantic
+
     try:
-        config = load(path)
+        return load(path)
     except ConfigError as error:
         found = [{"code": each.code, "key": each.key, "message": each.message} for each in error.problems]
         if out.as_json:
@@ -38,8 +40,24 @@ def serve(out: Output, path: Path) -> None:
         else:
             out.note(str(error))
         raise SystemExit(Exit.FAILED) from None
+
+
+@click.command()
+@config_option
+@output_option
+def serve(out: Output, path: Path) -> None:
+    """Run the service."""
+    from ccwhisper.bootstrap import serve as run  # noqa: PLC0415 - the client commands do without gevent and the switch
+    from ccwhisper.store.errors import StoreError  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = loaded(out, path)
     try:
         run(config, lambda url: out.record({"url": url}, f"ccwhisper answers at {url}"))
+    except StoreError as error:
+        out.problem(error.code, error.message)
+        raise SystemExit(Exit.FAILED) from None
     except OSError as error:
         out.note(f"{config.service.listen}: {error.strerror or error}")
         raise SystemExit(Exit.FAILED) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccwhisper.coaching.model import Call, CallId, CoachRecord, LegId, Node, NodeName, Session, SessionId
+from ccwhisper.coaching.model import Actor, Call, CallId, CoachRecord, LegId, Node, NodeName, Session, SessionId
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.coaching.policy import Tone
 
@@ -165,15 +165,19 @@ class BeepNotHeard:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One row of the trail: who did what to whom."""
+    """One row of the trail: who did what to whom, or was refused it. Of an action, `who` has the rights that it was
+    granted by."""
 
     action: str
-    actor: str
-    session: SessionId
-    agent: str
+    who: Actor
+    session: SessionId | None
+    agent: str | None
     call: CallId | None
+    node: NodeName | None
     detail: str
     origin: str
+    refusal: str | None = None  # the code of the error
+    switch_at: float | None = None  # what the switch's clock said, in seconds since the epoch
 
 
 SwitchEffect = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from ccwhisper.coaching.model import Leg, LegId, NodeName, SessionId
 from ccwhisper.coaching.modes import Gate
@@ -166,3 +167,11 @@ Fact = (
     | CommandFailed
     | Tick
 )
+
+
+class Post(Protocol):
+    """Takes facts, in their order. `at` is what the switch's clock said, in seconds since the epoch, where it said
+    anything."""
+
+    def __call__(self, fact: Fact, at: float | None = None) -> None:
+        """Hand over one fact."""

@@ -12,9 +12,14 @@ from ccwhisper.coaching.modes import Mode
 
 VIEW = "view_contact_center_dashboard"
 MONITOR = "monitor_live_calls"
+AUDIT = "view_audit_trail"
 ROLE_WHISPER = "whisper"
 ROLE_BARGE = "barge"
 EVERY_QUEUE = "*"
+
+PERMISSIONS = frozenset({VIEW, MONITOR, AUDIT})
+ROLES = frozenset({ROLE_WHISPER, ROLE_BARGE})
+"""What of a token decides anything here; whatever else it says is its issuer's business."""
 
 
 @dataclass(frozen=True, slots=True)

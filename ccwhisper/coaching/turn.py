@@ -303,8 +303,8 @@ class Turn:
 
     def audit(self, action: str, session: Session, detail: str = "") -> None:
         """A row of the trail."""
-        row = fx.Audit(action, session.coach.id, session.id, session.agent, session.call, detail, self.origin)
-        self.effects.append(row)
+        who, whom = session.coach, (session.id, session.agent, session.call, session.node)
+        self.effects.append(fx.Audit(action, who, *whom, detail, self.origin))
 
     # --- the end of the turn -----------------------------------------------------------------------------------------
 

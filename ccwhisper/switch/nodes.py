@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import singledispatchmethod
@@ -29,7 +29,7 @@ from ccwhisper.switch.commands import Command
 from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.link import Link
-from ccwhisper.switch.translate import EVENTS, facts, leg_of
+from ccwhisper.switch.translate import EVENTS, facts, leg_of, raised_at
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class SwitchNode:
             session = self._jobs.pop(event.headers.get("Job-UUID", ""), None)
             body = (event.body or "").strip()
             if session and body.startswith("-ERR"):
-                self._post(ev.DialFailed(session, body.removeprefix("-ERR").strip()))
+                self._post(ev.DialFailed(session, body.removeprefix("-ERR").strip()), raised_at(event))
             return
         for fact in facts(self.name, event, self._settings.installation):
             if self._moved is not None and isinstance(fact, ev.Bridged | ev.Unbridged):

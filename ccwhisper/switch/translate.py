@@ -71,6 +71,11 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
                 yield ev.RateChanged(node, leg, rate, renewed="channel-read-codec-rate" not in headers)
 
 
+def raised_at(event: Event) -> float | None:
+    """When the switch raised an event, in seconds since the epoch by its own clock."""
+    return _number(event.headers.get("Event-Date-Timestamp")) / 1e6 or None
+
+
 def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) -> Leg:
     """A leg, from the object that `uuid_dump <leg> json` gives. `peer` is whom the switch's list of calls shows it
     bridged with: the leg's own `signal_bond` outlives the bridge."""

@@ -347,7 +347,7 @@ def test_serve_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert ran("calls", "--url", url, env=env).returncode == 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-    assert (tmp_path / "var" / "audit.jsonl").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "var" / "ccwhisper.db").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

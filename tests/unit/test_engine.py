@@ -71,11 +71,15 @@ class Bench:
     def __init__(self) -> None:
         self.port, self.clock = Port(), Clock()
         self.trail: list[tuple[fx.Audit, float]] = []
+        self.refusals: list[fx.Audit] = []
         self.disk = Event()  # that the trail is written to
         self.disk.set()
         self.engine = Engine(RULES, self.port, [NODE], self._keep, self.clock, lambda: 1.7e9)
 
     def _keep(self, row: fx.Audit, at: float) -> None:
+        if row.refusal:
+            self.refusals.append(row)
+            return
         self.disk.wait(DEADLINE)
         self.trail.append((row, at))
 
@@ -130,6 +134,7 @@ def test_a_refused_request_changes_nothing(bench: Bench) -> None:
     assert bench.engine.log.seq == seq
     assert bench.port.so_far() == []
     assert bench.trail == []
+    assert [(row.action, row.call, row.refusal) for row in bench.refusals][1:] == [("start", "nope", "call_not_found")]
 
 
 def test_a_request_that_was_given_up_is_not_carried_out_later(bench: Bench) -> None:
@@ -142,12 +147,24 @@ def test_a_request_that_was_given_up_is_not_carried_out_later(bench: Bench) -> N
     with pytest.raises(Unavailable) as refusal:
         bench.engine.ask(cmd.SetMuted(coach(), "s1", True), timeout=0.01)
     assert refusal.value.code == "engine_busy"
+    assert [(row.action, row.session, row.refusal) for row in bench.refusals][1:] == [("mute", "s1", "engine_busy")]
     assert refusal.value.retry
     bench.disk.set()
     assert busy.get(timeout=DEADLINE).sessions["s1"].talk is Talk.PUSH
     bench.feed()
     assert [row.action for row, _ in bench.trail] == ["start", "talk"]
     assert not bench.engine.state.sessions["s1"].muted
+
+
+def test_a_row_has_the_switch_s_time_of_the_fact_behind_it(bench: Bench) -> None:
+    bench.up()
+    bench.start()
+    bench.engine.post(ev.HungUp(NODE, "coach1", "USER_BUSY"), 1.6e9)
+    bench.feed()
+    assert [(row.action, row.switch_at, at) for row, at in bench.trail] == [
+        ("start", None, 1.7e9),
+        ("end", 1.6e9, 1.7e9),
+    ]
 
 
 # --- order -----------------------------------------------------------------------------------------------------------

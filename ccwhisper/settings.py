@@ -1,0 +1,216 @@
+"""What the configuration file may hold: its sections, their keys, types and defaults.
+
+What depends on several keys, or on the environment, is checked in `config`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ccwhisper.coaching.policy import QueuePolicy, Tone
+
+_USER: Final = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def _matching(pattern: str, what: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        raise ValueError("must be a directory user, user@domain")
+    return value
+
+
+def _jwks(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme == "https" and url.hostname:
+        return value
+    if url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1"):
+        return value
+    raise ValueError("must be an https URL (http is for loopback only): who can change the keys can be anybody")
+
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be address:port, for example 127.0.0.1:8810")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if host != "localhost":
+            raise ValueError("must begin with an IP address or localhost") from None
+    return value
+
+
+EnvName = Annotated[str, _matching(r"[A-Z_][A-Z0-9_]{0,127}", "the name of an environment variable")]
+QueueName = Annotated[str, Field(min_length=1, max_length=128)]
+Frequency = Annotated[int, Field(ge=100, le=3400)]
+Part = Annotated[
+    tuple[
+        Annotated[int, Field(ge=10, le=2000)],
+        Annotated[int, Field(ge=0, le=2000)],
+        Annotated[list[Frequency], Field(min_length=1, max_length=4)],
+    ],
+    Field(strict=False),  # TOML has arrays only
+]
+Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}" or not parts.hostname:
+        raise ValueError("must be an origin such as https://crm.example.org")
+    return value
+
+
+class Service(_Section):
+    """Where to listen, and where to keep what must outlive a restart (relative to the file's directory). `origins`:
+    other origins whose pages may connect by Socket.IO; `frames`: whose pages may hold the agent's panel."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8810"
+    state: Annotated[str, Field(min_length=1)] = "var"
+    origins: list[Annotated[str, AfterValidator(_origin)]] = []
+    frames: list[Annotated[str, AfterValidator(_origin)]] = []
+
+    @property
+    def host(self) -> str:
+        """The address to bind."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 lets the system choose."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class Auth(_Section):
+    """Whose tokens are believed. Algorithms are fixed here; what a token says of itself is only compared with them."""
+
+    secret_env: EnvName | None = None
+    jwks_url: Annotated[str, AfterValidator(_jwks)] | None = None
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] | None = None
+    issuer: Annotated[str, Field(min_length=1)] | None = None
+    audience: Annotated[str, Field(min_length=1)] | None = None
+    leeway: Annotated[int, Field(ge=0, le=300)] = 10
+
+    @property
+    def secret_name(self) -> str | None:
+        """The environment variable with the shared secret; None when keys come from `jwks_url`."""
+        return None if self.jwks_url else self.secret_env or "CCWHISPER_JWT_SECRET"
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The algorithms of a token that is looked at further."""
+        if self.algorithms:
+            return tuple(self.algorithms)
+        return ("RS256", "ES256", "EdDSA") if self.jwks_url else ("HS256",)
+
+
+class Node(_Section):
+    """One FreeSWITCH and its Event Socket."""
+
+    name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dot, dash, underscore")]
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8021
+    password_env: EnvName
+
+
+def _database(value: str) -> str:
+    url = urlsplit(value)
+    if url.password is not None:
+        raise ValueError("must not hold a password: name the variable that does in password_env")
+    if url.scheme == "postgresql" and url.path.strip("/"):
+        return value
+    if url.scheme == "sqlite" and not url.netloc and url.path.strip("/"):
+        return value
+    raise ValueError("must be postgresql://user@host/database or sqlite:///file")
+
+
+class Store(_Section):
+    """The database: SQLite in the state directory unless `url` names another."""
+
+    url: Annotated[str, AfterValidator(_database)] | None = None
+    password_env: EnvName | None = None
+
+
+Seconds = Annotated[float, Field(gt=0, le=60)]
+
+
+class Coaching(_Section):
+    """Times in seconds unless a name says otherwise."""
+
+    ring_seconds: Annotated[int, Field(ge=5, le=120)] = 30
+    attach_timeout: Seconds = 4.0
+    seek_grace: Seconds = 2.0
+    lease_seconds: Annotated[int, Field(ge=6, le=300)] = 15
+    lease_every: Seconds = 3.0
+    press_ttl: Annotated[float, Field(ge=0.2, le=10)] = 1.0
+    deadman_seconds: Annotated[int, Field(ge=2, le=30)] = 3
+    deadman_rearm: Seconds = 1.0
+    refresh_seconds: Seconds = 10.0
+    jitter_buffer_ms: Annotated[int, Field(ge=20, le=200)] = 40
+    caller_name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}", "plain letters, digits, spaces")] = (
+        "Coaching"
+    )
+    adopt_unknown_cc_agents: bool = True
+
+
+class Beep(_Section):
+    """The tone that the agent alone hears: level in dBm0 (full scale is +3.17), parts of [ms, pause ms, [hertz, …]]."""
+
+    on: list[Literal["listen", "whisper", "barge", "end"]] = ["whisper"]
+    level: Annotated[int, Field(ge=-60, le=0)] = -13
+    parts: Annotated[list[Part], Field(min_length=1, max_length=8)] = [(200, 0, [1400])]
+
+
+class Queue(_Section):
+    """What a queue wants; a key that is left out is as in [queue.default]."""
+
+    beep: Beep | None = None
+    max_coaches: Annotated[int, Field(ge=1, le=50)] | None = None
+
+    def policy(self, default: QueuePolicy) -> QueuePolicy:
+        """In the core's terms."""
+        beep = self.beep
+        return QueuePolicy(
+            beep_on=frozenset(beep.on) if beep else default.beep_on,
+            tone=Tone(beep.level, tuple((a, b, tuple(c)) for a, b, c in beep.parts)) if beep else default.tone,
+            max_coaches=self.max_coaches if self.max_coaches is not None else default.max_coaches,
+        )
+
+
+class AgentEntry(_Section):
+    """A known agent: the directory users whose legs are his, and the queues that he serves."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    users: Annotated[list[Annotated[str, AfterValidator(_user)]], Field(min_length=1)]
+    queues: list[QueueName] = []
+
+
+class File(_Section):
+    """The whole file."""
+
+    service: Service = Service()
+    auth: Auth = Auth()
+    store: Store = Store()
+    node: Annotated[list[Node], Field(min_length=1)]
+    coaching: Coaching = Coaching()
+    queue: dict[QueueName, Queue] = {}
+    agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}

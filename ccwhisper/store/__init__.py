@@ -1,0 +1,1 @@
+"""What outlives the service: the audit trail, in SQLite or PostgreSQL."""
