@@ -159,6 +159,7 @@ def test_take_over_and_hang_up(traces: Traces) -> None:
         glass.until("You are on the phone with the caller: x hangs up.")
         glass.press("x")
         glass.until("The call that you took over has ended.")
+        glass.until("you are not on this call")
         assert traces.api().get("sessions")["sessions"] == []
 
 

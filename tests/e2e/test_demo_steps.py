@@ -89,6 +89,24 @@ def test_a_broken_promise_is_noticed(extra: str, client: type[Client], faults: l
         assert any(fault in each for each in found), found
 
 
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_broken_promise_is_an_exit_code(traces: Traces, option: tuple[str, ...]) -> None:
+    misled = (
+        "from ccwhisper.cli import main; from ccwhisper.cli.demo import simulated; "
+        "from tests.e2e.test_demo_steps import Misled; simulated.Client = Misled; main()"
+    )
+    done = ran(traces, "demo", *option, command=(sys.executable, "-c", misled))
+    assert (done.returncode, done.stderr) == (1, "")
+    if option:
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [record["kept"] for record in records] == [True, True, False, True, True, True, False]
+        assert records[-1]["wrong"] == 1
+    else:
+        assert "NOT AS PROMISED in 1 of 6 steps." in done.stdout
+        assert "  heard       caller hears carla\n" in done.stdout
+    traces.assert_none()
+
+
 def test_lost_frames_are_noticed() -> None:
     with SimulatorProcess("--ring", "0.02") as switch:
         switch.start()
