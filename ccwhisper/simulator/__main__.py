@@ -1,4 +1,5 @@
-"""``python -m ccwhisper.simulator``: the simulator as a process of its own.
+"""``python -m ccwhisper.simulator``: the simulator as a process of its own, for programs; people have
+``ccwhisper simulate``.
 
 Prints one line of JSON when it listens: host, port, domain, and that it is a simulator. The password is in the
 environment variable CCW_ESL_PASSWORD; without one it makes one and prints it too.
@@ -19,10 +20,10 @@ from gevent.event import Event
 from ccwhisper.simulator.server import Simulator
 
 
-def parser(program: str = "python -m ccwhisper.simulator") -> argparse.ArgumentParser:
-    """The options, for whoever offers them under another name."""
+def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
-        prog=program, description="A simulated switch, for trying and testing; never for production."
+        prog="python -m ccwhisper.simulator",
+        description="A simulated switch, for trying and testing; never for production.",
     )
     options.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     options.add_argument("--port", type=int, default=0, help="0, as it is by default: any free one")
@@ -36,9 +37,9 @@ def parser(program: str = "python -m ccwhisper.simulator") -> argparse.ArgumentP
     return options
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m ccwhisper.simulator") -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit status: 1 when the port cannot be had."""
-    given = parser(program).parse_args(arguments)
+    given = _options().parse_args(arguments)
     password = os.environ.get("CCW_ESL_PASSWORD", "")
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -102,7 +102,7 @@ class Bugs:
         """A coach's leg begins to listen; nobody hears it."""
         bug = Bug(self._number(), "eavesdrop", target=leg.id, coach=coach.id)
         coach.listens_to, coach.listening_bug = leg, bug.id
-        self._switch.changed_codec(coach)
+        self._switch.changed_codec(coach, by_phone=False)
         self._add(leg, bug)
         self._switch.touch(coach)
 
@@ -118,7 +118,7 @@ class Bugs:
         coach.listens_to, coach.listening_bug = None, 0
         coach.commands.clear()
         self._switch.touch(coach)
-        self._switch.changed_codec(coach)
+        self._switch.changed_codec(coach, by_phone=False)
 
     def command(self, coach: Leg, text: str) -> None:
         """An event with ``eavesdrop-command`` came for a leg. One is taken a frame, and only by an eavesdrop: park and
@@ -153,6 +153,16 @@ class Bugs:
                     return
         leg.bugs = [bug if each.id == bug.id else each for each in leg.bugs]
         self._switch.touch(leg)
+
+    def spoil(self, leg: Leg) -> None:
+        """A leg's phone has another codec: the buffers of the eavesdrops that it is part of fit no more, and nobody
+        hears those coaches until they attach anew (measured)."""
+        where = leg.listens_to or leg
+        where.bugs = [
+            replace(bug, spoilt=True) if bug.kind == "eavesdrop" and leg.id in (bug.coach, where.id) else bug
+            for bug in where.bugs
+        ]
+        self._switch.touch(where)
 
     # --- displace -----------------------------------------------------------------------------------------------------
 

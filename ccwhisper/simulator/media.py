@@ -52,6 +52,7 @@ class Bug:
     coach: str = ""
     hear_read: bool = False
     hear_write: bool = False
+    spoilt: bool = False
     amplitude: float = 0.0
     mux: bool = True
     reads: bool = False
@@ -205,7 +206,7 @@ class Timeline:
         return mix
 
     def _add_coach(self, mix: Mix, view: View, bug: Bug, frame: int, depth: int) -> None:
-        voice = self._read(bug.coach, frame, 0, depth + 1)
+        voice = {} if bug.spoilt else self._read(bug.coach, frame, 0, depth + 1)
         if self._view(bug.coach, frame).rate > view.rate:
             # Measured: a coach decoded at a higher rate than the agent's leg is heard slowed down, as another sound.
             voice = {f"{name} (garbled)": level for name, level in voice.items()}

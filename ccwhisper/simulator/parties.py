@@ -197,6 +197,7 @@ class Parties:
         leg.codec, leg.rate = ("PCMU", 8000) if rate == 8000 else ("G722", rate)
         leg.set({"read_codec": leg.codec, "read_rate": str(leg.rate)})
         self.switch.touch(leg)
+        self.switch.bugs.spoil(leg)
         self.switch.changed_codec(leg)
 
 

@@ -137,10 +137,13 @@ class Switch:
             if coach.application == "eavesdrop" and coach.up:
                 self.bugs.attach(coach, leg)
 
-    def changed_codec(self, leg: Leg) -> None:
-        """CODEC, with its own header in small letters beside the one of all channel events (switch_core_codec.c)."""
+    def changed_codec(self, leg: Leg, by_phone: bool = True) -> None:
+        """CODEC for what is read, with headers of its own in small letters; and, when it is the phone that has another
+        one, a second for what is written, which has none of its own (switch_core_codec.c; recorded)."""
         codec = "L16" if leg.listens_to else leg.codec
         self.raise_event("CODEC", {"channel-read-codec-name": codec, "channel-read-codec-rate": str(leg.rate)}, leg)
+        if by_phone:
+            self.fire("CODEC", leg)
 
     def touch(self, leg: Leg) -> None:
         """Something that its audio depends on has changed."""

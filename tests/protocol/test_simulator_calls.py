@@ -28,9 +28,9 @@ def test_a_call_from_outside(world: Simulated) -> None:
         ("CHANNEL_OUTGOING", "1001"),
         ("CHANNEL_CREATE", "1001"),
         ("CHANNEL_PROGRESS", "1001"),
-        ("CODEC", "1001"),
+        *[("CODEC", "1001")] * 2,
         ("CHANNEL_ANSWER", "1001"),
-        ("CODEC", FIRST),
+        *[("CODEC", FIRST)] * 2,
         ("CHANNEL_ANSWER", FIRST),
         ("CHANNEL_BRIDGE", FIRST),
     ]

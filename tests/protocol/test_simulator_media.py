@@ -96,13 +96,36 @@ def test_a_coach_with_more_samples_than_the_agent_whispers_garbage(world: Simula
 
 
 def test_a_new_codec_in_mid_call_is_told(world: Simulated) -> None:
-    """Once under the header's own name; the leg's own headers have it as well."""
+    """Twice by a phone, for what is read and what is written; an eavesdrop changes only what is read."""
     _, agent = world.call()
-    world.forget()
+    coach = world.coach(agent)
     world.sim(f"codec {agent} 16000")
-    [told] = world.raised("CODEC")
-    assert (told["channel-read-codec-rate"], told["Channel-Read-Codec-Rate"]) == ("16000", "16000")
+    read, written = world.raised("CODEC")
+    assert (read["channel-read-codec-rate"], read["Channel-Read-Codec-Rate"]) == ("16000", "16000")
+    assert written["Channel-Write-Codec-Name"] == "G722"
+    assert "channel-read-codec-rate" not in written
     assert world.dump(agent)["variable_read_rate"] == "16000"
+    world.forget()
+    world.api(f"uuid_park {coach}")
+    world.run(0.1)
+    [read] = world.raised("CODEC")
+    assert read["channel-read-codec-name"] == "PCMU"
+
+
+@pytest.mark.parametrize("whose", ["agent", "coach"])
+def test_after_a_new_codec_nobody_hears_the_coach_until_he_attaches_anew(world: Simulated, whose: str) -> None:
+    _, agent = world.call()
+    coach, other = world.coach(agent), world.coach(agent, "9002")
+    for leg in (coach, other):
+        world.gate(leg, "2")
+    world.sim(f"codec {agent if whose == 'agent' else coach} {16000 if whose == 'agent' else 8000}")
+    assert world.hears(agent) == ({FIRST} if whose == "agent" else {FIRST, "9002"})
+    world.gate(coach, "2")
+    assert "9001" not in world.hears(agent)
+    world.api(f"uuid_transfer {coach} 'eavesdrop:{agent},park' inline")
+    world.run(0.1)
+    world.gate(coach, "2")
+    assert "9001" in world.hears(agent)
 
 
 # --- the beep ---------------------------------------------------------------------------------------------------------
