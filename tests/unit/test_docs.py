@@ -98,6 +98,18 @@ def test_every_command_is_described() -> None:
     assert [name for name in cli.commands if not re.search(rf"`{name}\b|, `{name}`", text)] == []
 
 
+def test_every_command_of_the_simulator_is_described() -> None:
+    tree = ast.parse((ROOT / "ccwhisper/simulator/control.py").read_text())
+    verbs = {
+        node.name.removeprefix("_do_")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("_do_")
+    }
+    assert verbs
+    described = set(re.findall(r"`sim (\w+)", (ROOT / "docs/cli.md").read_text()))
+    assert described == verbs
+
+
 CONFIGURATION = ROOT / "docs/configuration.md"
 
 
