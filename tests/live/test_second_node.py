@@ -222,5 +222,5 @@ def test_the_beep_as_a_second_switch_hears_it(call: Call, report: Report, reques
 
 
 def loudest(samples: Float, freq: float) -> float:
-    """The level of a tone in dBFS over those 200 ms where it is loudest."""
-    return max(windows(samples[at:], freq, 0.2)[0] for at in range(0, len(samples) - RATE // 5, 160))
+    """The level of a tone in dBFS over those 100 ms where it is loudest."""
+    return max(windows(samples[at:], freq, 0.1)[0] for at in range(0, len(samples) - RATE // 10, 160))
