@@ -93,7 +93,9 @@ def build(config: Config) -> Service:
     )
     engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], archive.record)
     journal = Journal(engine)
-    web = create_web(engine, _auth(config), journal, origins=config.service.origins, frames=config.service.frames)
+    web = create_web(
+        engine, _auth(config), journal, archive, origins=config.service.origins, frames=config.service.frames
+    )
     return Service(engine, web, archive, journal)
 
 

@@ -21,8 +21,8 @@ from ccwhisper.store.writer import PAUSES, Writer
 READERS: Final = 2
 """Searches at a time; others wait for these."""
 
-PIECE: Final = 1000
-"""Rows that an export reads at a time."""
+PIECE: Final = 250
+"""Rows that an export reads at a time: while they are put into their form, everybody waits."""
 
 SWEEP_SECONDS: Final = 10.0
 

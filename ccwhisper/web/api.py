@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import Final
 from uuid import uuid4
 
 from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
 from ccwhisper.coaching.model import Follow
-from ccwhisper.coaching.policy import VIEW
-from ccwhisper.engine import Engine
-from ccwhisper.web.operations import Context, Table
+from ccwhisper.coaching.policy import AUDIT, VIEW
+from ccwhisper.web.operations import Context, Counter, Table
 from ccwhisper.web.schemas import (
     AgentList,
     CallList,
@@ -29,8 +30,10 @@ from ccwhisper.web.schemas import (
     SessionQuery,
     SessionStart,
     SessionView,
+    StoreHealth,
     TalkChange,
 )
+from ccwhisper.web.trail import MEDIA, AuditExport, AuditExportQuery, AuditList, AuditQuery, exported, shown
 from ccwhisper.web.views import is_listening, is_settled, me_view
 
 TABLE: Final = Table()
@@ -39,11 +42,13 @@ _CONDITIONS: Final = {"listening": is_listening, "gate": is_settled, "ended": la
 
 
 @TABLE.operation("GET", "/health", Health, public=True)
-def health(engine: Engine) -> Health:
-    """Whether the service runs, and how many switches are connected."""
-    up = sum(node.up for node in engine.state.nodes.values())
-    down = len(engine.state.nodes) - up
-    return Health(status="degraded" if down else "ok", nodes=NodeCounts(up=up, down=down))
+def health(at: Counter) -> Health:
+    """Whether the service runs, how many switches are connected, and whether audit rows wait for the database."""
+    nodes, store = at.engine.state.nodes, at.trail.health()
+    up = sum(node.up for node in nodes.values())
+    behind = StoreHealth(status="behind" if store.away else "ok", waiting=store.waiting, lost=store.lost)
+    well = up == len(nodes) and not store.away
+    return Health(status="ok" if well else "degraded", nodes=NodeCounts(up=up, down=len(nodes) - up), store=behind)
 
 
 @TABLE.operation("GET", "/me", Me)
@@ -156,3 +161,22 @@ def leave(it: Context, session: str) -> SessionView:
 def events(it: Context) -> EventList:
     """What happens on the calls that one may see, as it happens."""
     return it.desk.events(it.ask.after, it.ask.timeout)
+
+
+@TABLE.operation("GET", "/audit", AuditList, query=AuditQuery, scope=AUDIT)
+def list_audit(it: Context) -> AuditList:
+    """The audit trail, newest first."""
+    page = it.trail.search(it.ask.wanted, it.ask.after, it.ask.limit)
+    return AuditList(rows=[shown(row) for row in page.rows], next=page.next)
+
+
+@TABLE.operation("GET", "/audit/export", AuditExport, query=AuditExportQuery, scope=AUDIT)
+def export_audit(it: Context) -> AuditExport:
+    """The audit trail as a file, newest first. It breaks off, without its last chunk, when the database does."""
+    pages = it.trail.pages(it.ask.wanted)
+    first = next(pages)  # what can be refused is refused before anything is sent
+    words = it.ask.model_dump_json(exclude_none=True, by_alias=True)
+    it.engine.record(fx.Audit("export", it.actor, None, None, None, None, words, it.origin))
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    chunks = exported(chain([first], pages), it.ask.format)
+    return AuditExport(form=MEDIA[it.ask.format], file=f"audit-{stamp}.{it.ask.format}", chunks=chunks)

@@ -23,6 +23,7 @@ from ccwhisper.web.openapi import document
 from ccwhisper.web.operations import PREFIX, Counter, blueprint
 from ccwhisper.web.pages import pages
 from ccwhisper.web.sockets import Sockets
+from ccwhisper.web.trail import Trail
 
 MAX_BODY: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 2000
@@ -51,13 +52,14 @@ def create_web(
     engine: Engine,
     auth: Auth,
     journal: Journal,
+    trail: Trail,
     limits: Limits | None = None,
     origins: Sequence[str] = (),
     frames: Sequence[str] = (),
 ) -> Web:
     """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
     whose pages may connect by Socket.IO, `frames` those whose pages may hold the agent's panel."""
-    counter = Counter(engine, journal, auth, limits or Limits())
+    counter = Counter(engine, journal, auth, limits or Limits(), trail)
     app = _app(counter, frames)
     return Web(app, Sockets(app, counter, TABLE, origins))
 

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ccwhisper.coaching.errors import Unavailable
 from ccwhisper.coaching.model import Actor, AgentId
 from ccwhisper.web.errors import Unauthorised
+from ccwhisper.web.strangers import Strangers
 
 MAX_TOKEN: Final = 8192
 _DEVICE = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -157,10 +158,18 @@ class Auth:
         self._issuer = issuer
         self._audience = audience
         self._leeway = leeway
+        self._strangers = Strangers()
 
     def identify(self, authorization: str | None) -> Principal:
         """The principal behind an Authorization header. Raises Unauthorised, or Unavailable when keys cannot be
         read."""
+        try:
+            return self._identified(authorization)
+        except Unauthorised as error:
+            self._strangers.count(error.code)
+            raise
+
+    def _identified(self, authorization: str | None) -> Principal:
         scheme, _, token = (authorization or "").partition(" ")
         if not authorization or scheme.lower() != "bearer":
             raise Unauthorised("token_missing", "Send a token: Authorization: Bearer …")

@@ -10,7 +10,7 @@ import ccwhisper
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.web.errors import STATUS
 from ccwhisper.web.operations import PREFIX, Operation, Table, always
-from ccwhisper.web.schemas import ErrorAnswer
+from ccwhisper.web.schemas import ErrorAnswer, Streamed
 
 _DESCRIPTIONS = {
     400: "The request itself is wrong.",
@@ -27,7 +27,7 @@ _DESCRIPTIONS = {
 
 def document(table: Table) -> dict[str, Any]:
     """The whole document."""
-    answers = [(each.answer, "serialization") for each in table.operations]
+    answers = [(each.answer, "serialization") for each in table.operations if not issubclass(each.answer, Streamed)]
     bodies = [(each.body, "validation") for each in table.operations if each.body]
     models: list[Any] = list(dict.fromkeys([*answers, *bodies, (ErrorAnswer, "serialization")]))
     references, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
@@ -96,13 +96,19 @@ def _query(each: Operation) -> list[dict[str, Any]]:
 
 
 def _responses(each: Operation, names: dict[type, str]) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": each.summary, "content": _json(names[each.answer])}
+    success: dict[str, Any] = {"description": each.summary, "content": _content(each, names)}
     if each.location:
         success["headers"] = {"Location": {"schema": {"type": "string"}, "required": True}}
     kinds: set[type[CoachingError]] = {*each.refusals, *always(each)}
     statuses = sorted({STATUS[kind] for kind in kinds} | ({413} if each.body else set()))
     refused = {str(status): _refusal(_DESCRIPTIONS[status], names) for status in statuses}
     return {str(each.status): success, **refused, "default": _refusal("Any other error.", names)}
+
+
+def _content(each: Operation, names: dict[type, str]) -> dict[str, Any]:
+    if issubclass(each.answer, Streamed):
+        return {form: {"schema": {"type": "string"}} for form in each.answer.forms}
+    return _json(names[each.answer])
 
 
 def _refusal(description: str, names: dict[type, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
 from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from ccwhisper.coaching.model import Actor
 from ccwhisper.engine import Engine
@@ -22,7 +23,8 @@ from ccwhisper.web.desk import Desk
 from ccwhisper.web.errors import Unauthorised, WrongMediaType
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits, TooMany
-from ccwhisper.web.schemas import Answer, Ask, SessionView
+from ccwhisper.web.schemas import Answer, Ask, SessionView, Streamed
+from ccwhisper.web.trail import Trail
 
 PREFIX: Final = "/api/v1"
 
@@ -46,6 +48,7 @@ class Context:
     engine: Engine
     who: Principal
     desk: Desk
+    trail: Trail
     origin: str
     ask: Any
 
@@ -65,6 +68,10 @@ class Context:
 
 
 Handler = Callable[..., Answer]
+
+_ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {"start_session": "start", "set_mode": "mode", "set_talk": "talk", "set_muted": "mute"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,12 @@ class Operation:
     def acts(self) -> bool:
         """Whether it changes anything."""
         return self.method != "GET"
+
+    @property
+    def action(self) -> str:
+        """What it is called in the audit trail; for what a request to the core asks, as the core calls it."""
+        name = self.handler.__name__
+        return _ACTIONS.get(name, name) if self.acts else "read"
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -139,17 +152,29 @@ class Counter:
     journal: Journal
     auth: Auth
     limits: Limits
+    trail: Trail
 
     def perform(
         self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], ask: Callable[[], Ask | None]
     ) -> Answer:
         """What an operation answers somebody. `ask` checks the body or query. Raises CoachingError."""
+        try:
+            checked = self._checked(each, who, ask)
+        except CoachingError as refusal:  # what the core refuses, it records itself
+            if each.acts or isinstance(refusal, Forbidden):
+                whom = variables.get("session"), None, variables.get("call"), None
+                where = f"{each.method} {each.path}"
+                self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
+            raise
+        desk = Desk(self.engine, self.journal, who.actor)
+        return each.handler(Context(self.engine, who, desk, self.trail, origin, checked), **variables)
+
+    def _checked(self, each: Operation, who: Principal, ask: Callable[[], Ask | None]) -> Ask | None:
         if each.acts:
             self.limits.spend(who.actor.id)
         if each.scope and each.scope not in who.actor.permissions:
             raise Forbidden("permission_missing", f"The token lacks the permission {each.scope}.")
-        desk = Desk(self.engine, self.journal, who.actor)
-        return each.handler(Context(self.engine, who, desk, origin, ask()), **variables)
+        return ask()
 
 
 def blueprint(table: Table, counter: Counter) -> Blueprint:
@@ -169,7 +194,7 @@ def blueprint(table: Table, counter: Counter) -> Blueprint:
 def _view(each: Operation, counter: Counter) -> Callable[..., ResponseReturnValue]:
     def view(**variables: str) -> ResponseReturnValue:
         if each.public:
-            return _response(each, each.handler(counter.engine))
+            return _response(each, each.handler(counter))
         who = counter.auth.identify(request.headers.get("Authorization"))
         origin = f"http {request.remote_addr}"
         return _response(each, counter.perform(each, who, origin, variables, lambda: _asked(each)))
@@ -178,6 +203,10 @@ def _view(each: Operation, counter: Counter) -> Callable[..., ResponseReturnValu
 
 
 def _response(each: Operation, answer: Answer) -> Response:
+    if isinstance(answer, Streamed):
+        response = Response(answer.chunks, each.status, mimetype=answer.form)
+        response.headers["Content-Disposition"] = f'attachment; filename="{answer.file}"'
+        return response
     response = Response(answer.model_dump_json(), each.status, mimetype="application/json")
     if each.location:
         response.headers["Location"] = PREFIX + each.location.format_map(answer.__dict__)

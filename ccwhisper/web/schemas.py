@@ -5,9 +5,10 @@ Names and numbers of callers are text from strangers: they are passed on as text
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 
@@ -35,6 +36,17 @@ class Answer(BaseModel):
     """A response's body. Later versions may add fields."""
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class Streamed(Answer):
+    """A response's body that is sent as it is made, in one of several forms."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    forms: ClassVar[tuple[str, ...]] = ()
+
+    form: str
+    file: str
+    chunks: SkipValidation[Iterator[bytes]]
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -229,9 +241,18 @@ class NodeCounts(Answer):
     down: int
 
 
+class StoreHealth(Answer):
+    status: Annotated[Literal["ok", "behind"], Field(description="behind: audit rows wait for the database.")]
+    waiting: Annotated[int, Field(description="Audit rows that are not in the database yet.")]
+    lost: Annotated[int, Field(description="Since the service started: neither database nor disk took them.")]
+
+
 class Health(Answer):
-    status: Annotated[Literal["ok", "degraded"], Field(description="degraded: not every switch is connected.")]
+    status: Annotated[
+        Literal["ok", "degraded"], Field(description="degraded: not every switch is connected, or the store is behind.")
+    ]
     nodes: NodeCounts
+    store: StoreHealth
 
 
 class _Event(Answer):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -21,6 +23,8 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.model import Agent
 from ccwhisper.coaching.policy import MONITOR, VIEW, QueuePolicy, Rules
 from ccwhisper.engine import Engine
+from ccwhisper.store.archive import Archive
+from ccwhisper.store.database import Database
 from ccwhisper.web.app import create_web, make_server
 from ccwhisper.web.auth import Auth, Keys, SharedSecret
 from ccwhisper.web.journal import Journal
@@ -89,11 +93,22 @@ class Service:
         self._stopped = gevent.event.Event()
         self.switch = FakeSwitch()
         self.audit: list[fx.Audit] = []
-        self.engine = Engine(self._rules, self.switch, [NODE], lambda row, _at: self.audit.append(row))
+        folder = tempfile.TemporaryDirectory(prefix="ccwhisper-")
+        self.folder = Path(folder.name)
+        database = Database.sqlite(self.folder / "ccwhisper.db")
+        database.upgrade()
+        self.archive = Archive(database, self.folder, "an installation", pauses=(0.05, 0.05))
+        self.archive.start()
+
+        def keep(row: fx.Audit, at: float) -> None:
+            self.audit.append(row)
+            self.archive.record(row, at)
+
+        self.engine = Engine(self._rules, self.switch, [NODE], keep)
         self.engine.start()
         journal = Journal(self.engine)
         journal.start()
-        web = create_web(self.engine, self._auth, journal, self._limits)
+        web = create_web(self.engine, self._auth, journal, self.archive, self._limits)
         web.sockets.start()
         server = make_server(web.app, "127.0.0.1", 0)
         server.start()
@@ -106,6 +121,8 @@ class Service:
         web.sockets.stop()
         journal.stop()
         self.engine.stop()
+        self.archive.stop()
+        folder.cleanup()
         gevent.get_hub().destroy(destroy_loop=True)
 
     def run(self, act: Callable[[], T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +30,12 @@ def started(coach: Client, **ask: Any) -> str:
 
 
 def test_health_needs_no_token(service: Service) -> None:
-    assert Client(service, None).get("/health").body == {"status": "ok", "nodes": {"up": 1, "down": 0}}
+    store = {"status": "ok", "waiting": 0, "lost": 0}
+    assert Client(service, None).get("/health").body == {"status": "ok", "nodes": {"up": 1, "down": 0}, "store": store}
     service.run(service.switch.lose)
     service.until(lambda engine: not engine.state.nodes["fs1"].up)
-    assert Client(service, None).get("/health").body == {"status": "degraded", "nodes": {"up": 0, "down": 1}}
+    health = Client(service, None).get("/health").body
+    assert health == {"status": "degraded", "nodes": {"up": 0, "down": 1}, "store": store}
 
 
 def test_me_says_what_the_token_says(service: Service) -> None:
@@ -400,6 +403,8 @@ def _rules() -> list[Any]:
     from flask import Flask
 
     from ccwhisper.engine import Engine
+    from ccwhisper.store.archive import Archive
+    from ccwhisper.store.database import Database
     from ccwhisper.web.api import TABLE
     from ccwhisper.web.auth import Auth, SharedSecret
     from ccwhisper.web.journal import Journal
@@ -410,8 +415,9 @@ def _rules() -> list[Any]:
     from .service import RULES
 
     engine = Engine(RULES, FakeSwitch(), [])
+    archive = Archive(Database.sqlite(Path("nowhere")), Path("nowhere"), "")
     app = Flask("rules", static_folder=None)
     app.register_blueprint(
-        blueprint(TABLE, Counter(engine, Journal(engine), Auth(SharedSecret("x"), ("HS256",)), Limits()))
+        blueprint(TABLE, Counter(engine, Journal(engine), Auth(SharedSecret("x"), ("HS256",)), Limits(), archive))
     )
     return list(app.url_map.iter_rules())

@@ -343,7 +343,11 @@ def test_serve_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
         with urllib.request.urlopen(f"{url}/api/v1/health", timeout=PATIENCE) as response:
-            assert json.load(response) == {"status": "degraded", "nodes": {"up": 0, "down": 1}}
+            assert json.load(response) == {
+                "status": "degraded",
+                "nodes": {"up": 0, "down": 1},
+                "store": {"status": "ok", "waiting": 0, "lost": 0},
+            }
         assert ran("calls", "--url", url, env=env).returncode == 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
