@@ -76,14 +76,17 @@ def default_conf() -> Path:
     return Path(__file__).resolve().parents[2] / "freeswitch-conf"
 
 
-def event_socket_api(port: int, password: str, command: str, *, host: str = "127.0.0.1", timeout: float = 5.0) -> str:
-    """One `api` command on a connection of its own: the few lines that readiness needs, without the product's client.
+def event_socket_command(
+    port: int, password: str, command: str, *, host: str = "127.0.0.1", timeout: float = 5.0
+) -> tuple[str, str]:
+    """Reply text and body of one command on a connection of its own: the few lines that readiness needs, without the
+    product's client. The command may have header lines.
 
     Raises AuthenticationRefused, OSError (nobody listens, connection lost) or TimeoutError.
     """
     with socket.create_connection((host, port), timeout) as sock, sock.makefile("rwb") as stream:
 
-        def message() -> tuple[dict[str, str], str]:
+        def message() -> tuple[str, str]:
             headers: dict[str, str] = {}
             while line := stream.readline().decode("utf-8", "replace"):
                 if line == "\n":
@@ -92,17 +95,23 @@ def event_socket_api(port: int, password: str, command: str, *, host: str = "127
                 headers[name] = value
             else:
                 raise ConnectionResetError("the event socket closed the connection")
-            return headers, stream.read(int(headers.get("Content-Length", "0"))).decode("utf-8", "replace")
+            body = stream.read(int(headers.get("Content-Length", "0")))
+            return headers.get("Reply-Text", ""), body.decode("utf-8", "replace")
 
-        def say(line: str) -> tuple[dict[str, str], str]:
+        def say(line: str) -> tuple[str, str]:
             stream.write(line.encode() + b"\n\n")
             stream.flush()
             return message()
 
         message()  # auth/request
-        if not say(f"auth {password}")[0].get("Reply-Text", "").startswith("+OK"):
+        if not say(f"auth {password}")[0].startswith("+OK"):
             raise AuthenticationRefused("the event socket refused the password")
-        return say(f"api {command}")[1]
+        return say(command)
+
+
+def event_socket_api(port: int, password: str, command: str, *, host: str = "127.0.0.1", timeout: float = 5.0) -> str:
+    """The answer to one `api` command on a connection of its own. Raises as `event_socket_command`."""
+    return event_socket_command(port, password, f"api {command}", host=host, timeout=timeout)[1]
 
 
 class PrivateNode:
@@ -265,6 +274,13 @@ class PrivateNode:
     def api(self, command: str, *, timeout: float = 5.0) -> str:
         """The answer to one `api` command."""
         return event_socket_api(self.esl_port, self.esl_password, command, host=self.host, timeout=timeout)
+
+    def send_event(self, name: str, *headers: str) -> None:
+        """Raise an event as any client of the Event Socket can; `headers` are whole lines, in this order."""
+        command = "\n".join((f"sendevent {name}", *headers))
+        reply, _ = event_socket_command(self.esl_port, self.esl_password, command, host=self.host)
+        if not reply.startswith("+OK"):
+            raise NodeError(f"the event socket refused the event: {reply}")
 
     def log_tail(self, lines: int = _LOG_TAIL_LINES) -> str:
         """The last lines of what the process printed and of its log."""

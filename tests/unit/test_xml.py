@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.parsers.expat import ParserCreate
 
 import pytest
@@ -50,3 +51,17 @@ def test_every_secret_is_forgotten() -> None:
     assert used == set(re.findall(r'data="(\w+)="', (conf / "forget.xml").read_text()))
     last = [line for line in (conf / "freeswitch.xml").read_text().splitlines() if "PRE-PROCESS" in line][-1]
     assert "forget.xml" in last
+
+
+def extensions(path: Path) -> dict[str, str]:
+    """Each extension of a dialplan as text without layout, by its name."""
+    return {
+        str(each.get("name")): re.sub(r">\s+<", "><", ElementTree.tostring(each, encoding="unicode")).strip()
+        for each in ElementTree.parse(path).iter("extension")
+    }
+
+
+def test_callers_are_met_in_the_same_way_by_the_part_and_by_the_whole_node() -> None:
+    part = extensions(ROOT / "dialplans/callers.xml")
+    assert len(part) == 2
+    assert part.items() <= extensions(ROOT / "freeswitch-conf/dialplan/from-trunk.xml").items()
