@@ -121,10 +121,8 @@ class Bugs:
         self._switch.changed_codec(coach, by_phone=False)
 
     def command(self, coach: Leg, text: str) -> None:
-        """An event with ``eavesdrop-command`` came for a leg. One is taken a frame, and only by an eavesdrop: park and
-        bridge throw such events away (they dequeue them too)."""
-        if coach.application != "eavesdrop":
-            return
+        """An event with ``eavesdrop-command`` came for a leg. One is taken from its queue each frame, also by park and
+        by a bridge (``switch_ivr_park``, ``audio_bridge_thread``); only an eavesdrop obeys."""
         clock = self._switch.clock
         at = max(frame_of(clock.now()) * FRAME, coach.commands[-1][0] + FRAME if coach.commands else 0.0)
         coach.commands.append((at, text))

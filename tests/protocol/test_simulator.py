@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
 from gevent import socket
 
-from ccwhisper.simulator import Impossible, Simulator
+from ccwhisper.simulator import Impossible, Simulator, control
 from ccwhisper.simulator.__main__ import main
+from ccwhisper.simulator.control import Control
 from ccwhisper.switch.commands import eavesdrop_gate, show_channels
 from ccwhisper.switch.link import Backoff, Link
 
@@ -248,6 +250,15 @@ def test_a_filter_lets_through_what_matches(simulator: Simulator, client: Client
     assert client.ask("filter delete all") == "+OK filter deleted. [all][]"
     simulator.sim(f"call 1003 {FIRST}")
     assert party(client.event()) == FIRST
+
+
+def test_every_command_of_the_control_interface_is_in_its_documents(simulator: Simulator) -> None:
+    page = (Path(__file__).parents[2] / "docs/simulator.md").read_text()
+    verbs = [name.removeprefix("_do_") for name in dir(Control) if name.startswith("_do_")]
+    assert len(verbs) > 15
+    for verb in verbs:
+        assert f"`sim {verb}" in page, verb
+        assert f"``sim {verb}" in str(control.__doc__), verb
 
 
 # --- the process and the product's own client -------------------------------------------------------------------------
