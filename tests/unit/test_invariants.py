@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import random
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import CoachingError
-from ccwhisper.coaching.model import Follow, Leg, Phase
+from ccwhisper.coaching.model import Follow, Leg, Phase, Session, call_id
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.reduce import next_timer
 from ccwhisper.coaching.turn import Turn
@@ -25,9 +24,36 @@ pytestmark = pytest.mark.unit
 
 CALLERS = [caller_leg(name) for name in ("c1", "c2")]
 AGENTS = [agent_leg("a1"), agent_leg("a2", "1002@dom"), agent_leg("a3")]  # Ana has two phones
-NAMES = [leg.id for leg in (*CALLERS, *AGENTS)]
+PARTIES = [*CALLERS, *AGENTS]
+NUMBER = st.integers(0, 7)
+USUALLY = st.sampled_from([True, True, True, True, False])
 COACHES = [coach("carla"), coach("dora"), coach("emil", roles=frozenset({"whisper"}))]
 NOT_THERE = (Phase.DIALLING, Phase.TAKING_OVER, Phase.ENDING)  # phases in which a leg carries no record, or a last one
+
+
+def a_session(machine: Coaching) -> bool:
+    return bool(machine.world.state.sessions)
+
+
+@dataclass
+class Slow(World):
+    """What is read of two legs is what they were when that was asked, or anything later."""
+
+    asked: list[tuple[fx.Inspect, tuple[Leg | None, Leg | None]]] = field(default_factory=list)
+
+    def _carry_out(self, effect: fx.Effect) -> None:
+        super()._carry_out(effect)
+        if isinstance(effect, fx.Inspect):
+            self.asked.append((effect, self.pair(effect)))
+
+    def pair(self, effect: fx.Inspect) -> tuple[Leg | None, Leg | None]:
+        return self.legs.get(effect.a), self.legs.get(effect.b)
+
+    def answer_all(self, stale: bool) -> None:
+        asked, self.asked = self.asked, []
+        for effect, then in asked:
+            pair = then if stale else self.pair(effect)
+            self.feed(ev.Inspected(NODE, effect.token, effect.a, effect.b, pair))
 
 
 class Coaching(RuleBasedStateMachine):
@@ -36,31 +62,45 @@ class Coaching(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World().up()
-        self.unread: list = []  # type: ignore[type-arg]
+        self.world = Slow()
+        self.world.up()
         self.barged_for: dict[str, str | None] = {}
         self.parties: set[str] = set()  # legs of coaches who took over
         self.over: list[tuple[str, str]] = []  # bridges
+        self.lives: dict[str, int] = {}  # a leg that is gone does not come back: its party's next one has another name
 
-    def feed(self, *events) -> None:  # type: ignore[no-untyped-def]
-        self.unread += self.world.feed(*events)
+    def leg(self, party: Leg) -> Leg:
+        """The leg of a party now."""
+        name = f"{party.id}-{self.lives.get(party.id, 0)}"
+        return self.world.legs.get(name, replace(party, id=name))
+
+    @initialize(modes=st.lists(st.sampled_from(Mode), min_size=1, max_size=2), talk=st.sampled_from(Talk),
+                follow=st.sampled_from(Follow))  # fmt: skip
+    def a_call_is_coached(self, modes: list[Mode], talk: Talk, follow: Follow) -> None:
+        """Most of what can go wrong needs this first."""
+        self.join(self.leg(CALLERS[0]), self.leg(AGENTS[0]), read=True)
+        for who, mode in zip(COACHES, modes, strict=False):
+            self.start(who, mode, talk, follow, "ana", answer=True)
 
     # --- the switch --------------------------------------------------------------------------------------------------
 
     @rule(caller=st.sampled_from(CALLERS), agent=st.sampled_from([*AGENTS, *CALLERS]), read=st.booleans())
-    def bridge(self, caller, agent, read) -> None:  # type: ignore[no-untyped-def]
+    def bridge(self, caller: Leg, agent: Leg, read: bool) -> None:
         if caller.id != agent.id:
-            self.join(caller, agent, read)
+            self.join(self.leg(caller), self.leg(agent), read)
 
-    def join(self, caller: Leg, agent: Leg, read: bool) -> None:
+    def join(self, caller: Leg, agent: Leg, read: bool, gap: bool = True) -> None:
+        """Bridge two legs. Without a gap the end of their bridges before comes late, or never."""
         world = self.world
         for leg in (caller.id, agent.id):
             peer = world.legs[leg].peer if leg in world.legs else None
-            if peer:
+            if peer and gap:
                 world.unbridge(leg, peer)
+            elif peer and peer in world.legs:
+                world.legs[peer] = replace(world.legs[peer], peer=None)
         self.over.append((caller.id, agent.id))
         world.legs[caller.id], world.legs[agent.id] = replace(caller, peer=agent.id), replace(agent, peer=caller.id)
-        self.feed(ev.Bridged(NODE, caller.id, agent.id))
+        self.world.feed(ev.Bridged(NODE, caller.id, agent.id))
         if read:
             self.read()
 
@@ -72,105 +112,113 @@ class Coaching(RuleBasedStateMachine):
         leg = self.world.legs.get(target)
         if leg is None:
             return
-        caller = CALLERS[0] if leg.peer != "c1" else CALLERS[1]
-        if gap and leg.peer:
-            self.world.unbridge(target, leg.peer)
-        self.join(caller, leg, read)
+        self.join(next(each for each in map(self.leg, CALLERS) if each.id != leg.peer), leg, read, gap)
 
-    @rule()
-    def read(self) -> None:
-        unread, self.unread = self.unread, []
-        self.world.read(unread)
+    @rule(stale=st.booleans())
+    def read(self, stale: bool = False) -> None:
+        self.world.answer_all(stale)
 
-    @rule(leg=st.sampled_from(NAMES))
-    def unbridge(self, leg: str) -> None:
-        peer = self.world.legs[leg].peer if leg in self.world.legs else None
-        if peer:
-            self.world.unbridge(leg, peer)
+    @rule(party=st.sampled_from(AGENTS), parks=st.booleans(), read=st.booleans())
+    def away_for_a_moment(self, party: Leg, parks: bool, read: bool) -> None:
+        """The agent looks after something else; his coaches' legs may fall back meanwhile."""
+        leg = self.leg(party)
+        other = self.world.legs.get(leg.peer or "")
+        if other:
+            self.world.unbridge(leg.id, other.id)
+            for name in [name for name, each in self.world.coaches.items() if parks and each.target == leg.id]:
+                self.world.park(name)
+            self.join(other, leg, read)
 
-    @rule(leg=st.sampled_from(NAMES))
-    def hang_up(self, leg: str) -> None:
-        if leg in self.world.legs:
-            peer = self.world.legs[leg].peer
-            if peer and peer in self.world.legs:
-                self.world.legs[peer] = replace(self.world.legs[peer], peer=None)
-            self.world.hang_up(leg)
+    @rule(party=st.sampled_from(PARTIES))
+    def unbridge(self, party: Leg) -> None:
+        leg = self.leg(party)
+        if leg.peer:
+            self.world.unbridge(leg.id, leg.peer)
 
-    @rule(leg=st.sampled_from(NAMES), on=st.booleans())
-    def hold(self, leg: str, on: bool) -> None:
-        if leg in self.world.legs:
-            self.world.legs[leg] = replace(self.world.legs[leg], held=on)
-            self.feed((ev.Held if on else ev.Unheld)(NODE, leg))
+    @rule(party=st.sampled_from(PARTIES))
+    def hang_up(self, party: Leg) -> None:
+        leg = self.leg(party)
+        if leg.id in self.world.legs:
+            if leg.peer and leg.peer in self.world.legs:
+                self.world.legs[leg.peer] = replace(self.world.legs[leg.peer], peer=None)
+            self.lives[party.id] = self.lives.get(party.id, 0) + 1
+            self.world.hang_up(leg.id)
 
-    @rule(choice=st.randoms(use_true_random=False), on=st.booleans())
-    def coach_holds(self, choice: random.Random, on: bool) -> None:
-        if self.world.coaches:
-            self.feed((ev.Held if on else ev.Unheld)(NODE, choice.choice(sorted(self.world.coaches))))
+    @rule(party=st.sampled_from(PARTIES), on=st.booleans())
+    def hold(self, party: Leg, on: bool) -> None:
+        leg = self.leg(party)
+        if leg.id in self.world.legs:
+            self.world.legs[leg.id] = replace(leg, held=on)
+            self.world.feed((ev.Held if on else ev.Unheld)(NODE, leg.id))
 
-    @rule(choice=st.randoms(use_true_random=False))
-    def coach_leg_moves(self, choice: random.Random) -> None:
-        if self.world.coaches:
-            leg = choice.choice(sorted(self.world.coaches))
-            if choice.random() < 0.7:
-                self.world.park(leg)
-            else:
-                self.world.hang_up(leg)
+    @precondition(a_session)
+    @rule(number=NUMBER, on=st.booleans())
+    def coach_holds(self, number: int, on: bool) -> None:
+        self.world.feed((ev.Held if on else ev.Unheld)(NODE, self.some(number).leg))
+
+    @precondition(a_session)
+    @rule(number=NUMBER, parks=st.booleans())
+    def coach_leg_moves(self, number: int, parks: bool) -> None:
+        leg = self.some(number).leg
+        if leg in self.world.coaches:
+            (self.world.park if parks else self.world.hang_up)(leg)
 
     @rule(on=st.booleans())
     def promptness(self, on: bool) -> None:
         self.world.prompt = on
         waiting = list(self.world.pending)
         self.world.pending.clear()
-        self.feed(*waiting)
+        self.world.feed(*waiting)
 
     @precondition(lambda self: self.over)
-    @rule(choice=st.randoms(use_true_random=False), turned=st.booleans())
-    def late_end_of_a_bridge(self, choice: random.Random, turned: bool) -> None:
-        a, b = choice.choice(self.over)
+    @rule(number=NUMBER, turned=st.booleans())
+    def late_end_of_a_bridge(self, number: int, turned: bool) -> None:
+        a, b = self.over[number % len(self.over)]
         if (self.world.legs[a].peer if a in self.world.legs else None) != b:
-            self.feed(ev.Unbridged(NODE, *((b, a) if turned else (a, b))))
+            self.world.feed(ev.Unbridged(NODE, *((b, a) if turned else (a, b))))
 
-    @rule(leg=st.sampled_from(AGENTS), rate=st.sampled_from([8000, 16000]))
-    def new_rate(self, leg: Leg, rate: int) -> None:
+    @rule(party=st.sampled_from(AGENTS), rate=st.sampled_from([8000, 16000]))
+    def new_rate(self, party: Leg, rate: int) -> None:
+        leg = self.leg(party)
         if leg.id in self.world.legs:
-            self.world.legs[leg.id] = replace(self.world.legs[leg.id], rate=rate)
-            self.feed(ev.RateChanged(NODE, leg.id, rate))
+            self.world.legs[leg.id] = replace(leg, rate=rate)
+            self.world.feed(ev.RateChanged(NODE, leg.id, rate))
 
-    @precondition(lambda self: self.world.state.sessions)
-    @rule(choice=st.randoms(use_true_random=False), what=st.sampled_from(
+    @precondition(a_session)
+    @rule(number=NUMBER, rate=st.sampled_from([8000, 16000]), what=st.sampled_from(
         [ev.GateTold, ev.BeepFailed, ev.DialFailed, ev.Ringing, ev.RateChanged, "dead-man", "attach", "gate"]),
         gate=st.sampled_from(Gate))  # fmt: skip
-    def about_a_session(self, choice: random.Random, what, gate: Gate) -> None:  # type: ignore[no-untyped-def]
-        session = self.world.state.sessions[choice.choice(sorted(self.world.state.sessions))]
+    def about_a_session(self, number: int, rate: int, what, gate: Gate) -> None:  # type: ignore[no-untyped-def]
+        session = self.some(number)
         leg = self.world.coaches.get(session.leg)
         if what is ev.GateTold:
-            self.feed(ev.GateTold(session.id, gate))
+            self.world.feed(ev.GateTold(session.id, gate))
         elif what is ev.BeepFailed:
-            self.feed(ev.BeepFailed(session.id, "-ERR"))
+            self.world.feed(ev.BeepFailed(session.id, "-ERR"))
         elif what is ev.DialFailed:
             if session.phase in (Phase.DIALLING, Phase.RINGING):
                 self.world.coaches.pop(session.leg, None)
-            self.feed(ev.DialFailed(session.id, "USER_BUSY"))
+            self.world.feed(ev.DialFailed(session.id, "USER_BUSY"))
         elif what is ev.Ringing:
-            self.feed(ev.Ringing(NODE, session.leg))
+            self.world.feed(ev.Ringing(NODE, session.leg))
         elif what is ev.RateChanged:
-            self.feed(ev.RateChanged(NODE, session.leg, choice.choice([8000, 16000])))
+            self.world.feed(ev.RateChanged(NODE, session.leg, rate))
         elif what != "dead-man":
-            self.feed(ev.CommandFailed(session.id, what, "-ERR"))
+            self.world.feed(ev.CommandFailed(session.id, what, "-ERR"))
         elif leg and leg.target and session.pressed:
             leg.gate = Gate.CLOSED
-            self.feed(ev.EavesdropStarted(NODE, leg.target))
+            self.world.feed(ev.EavesdropStarted(NODE, leg.target))
 
     @precondition(lambda self: any(
         each.phase is Phase.TAKING_OVER and each.leg in self.world.legs for each in self.world.state.sessions.values()
     ))  # fmt: skip
-    @rule(bridged=st.booleans(), read=st.booleans(), seen=st.booleans())
+    @rule(bridged=USUALLY, read=st.booleans(), seen=st.booleans())
     def end_of_a_take_over(self, bridged: bool, read: bool, seen: bool) -> None:
         session = next(each for each in self.world.state.sessions.values() if each.phase is Phase.TAKING_OVER)
         caller = self.world.legs.get(str(session.peer))
         leg = self.world.legs.get(session.leg)
         if not (bridged and caller and leg):
-            self.feed(ev.CommandFailed(session.id, "take_over", "-ERR"))
+            self.world.feed(ev.CommandFailed(session.id, "take_over", "-ERR"))
             return
         self.parties.add(leg.id)
         if seen:
@@ -182,32 +230,36 @@ class Coaching(RuleBasedStateMachine):
         self.world.legs |= {leg.id: replace(leg, peer=caller.id), caller.id: replace(caller, peer=leg.id)}
         self.blink()
 
-    @rule(late=st.booleans())
-    def blink(self, late: bool = False) -> None:
-        """The connection is lost and made again. `late`: some legs are not in the list of the switch yet."""
-        self.world.pending.clear()
-        self.unread.clear()
-        legs = [leg for number, leg in enumerate(on_switch(self.world)) if not (late and leg.is_coach and number % 2)]
-        self.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(legs)))
-        if self.world.prompt:
-            assert {each.leg for each in self.world.state.sessions.values()} <= {leg.id for leg in legs}
-
-    @rule()
-    def another_switch_blinks(self) -> None:
+    @rule(late=st.booleans(), gone=st.sampled_from([None, *PARTIES]), anew=st.booleans())
+    def blink(self, late: bool = False, gone: Leg | None = None, anew: bool = False) -> None:
+        """The connection is lost and made again, and a leg ends in between; or the service starts `anew`. `late`: some
+        legs are not listed yet. Before it, that to another switch, which changes nothing here."""
         before = self.world.state
-        self.feed(ev.NodeLost("n2", "gone"), ev.NodeSynced("n2", ()))
+        self.world.feed(ev.NodeLost("n2", "gone"), ev.NodeSynced("n2", ()))
         after = self.world.state
         assert (after.calls, after.bonds, after.held) == (before.calls, before.bonds, before.held)
         assert after.sessions == before.sessions
-
-    @rule()
-    def restart(self) -> None:
-        self.unread.clear()
-        self.world = restarted(self.world)
+        self.world.pending.clear()
+        self.world.asked.clear()
+        if gone:
+            leg = self.world.legs.pop(self.leg(gone).id, None)
+            self.lives[gone.id] = self.lives.get(gone.id, 0) + 1
+            if leg and leg.peer in self.world.legs:
+                self.world.legs[leg.peer] = replace(self.world.legs[leg.peer], peer=None)
+            for each in self.world.coaches.values():
+                if leg and each.target == leg.id:
+                    each.target, each.gate, each.parked = None, Gate.CLOSED, True
+        if anew:
+            self.world = restarted(self.world)  # type: ignore[assignment]
+            return
+        legs = [leg for number, leg in enumerate(on_switch(self.world)) if not (late and leg.is_coach and number % 2)]
+        self.world.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(legs)))
+        if self.world.prompt:
+            assert {each.leg for each in self.world.state.sessions.values()} <= {leg.id for leg in legs}
 
     @rule(seconds=st.sampled_from([0.1, 0.6, 2.5, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:
-        self.unread += self.world.wait(seconds)
+        self.world.wait(seconds)
 
     # --- people ------------------------------------------------------------------------------------------------------
 
@@ -221,30 +273,58 @@ class Coaching(RuleBasedStateMachine):
             if answer:
                 self.world.park(session.leg)
 
-    @precondition(lambda self: self.world.state.sessions)
-    @rule(choice=st.randoms(use_true_random=False), what=st.sampled_from(
-        [*Mode, *Talk, True, False, cmd.Press, cmd.Release, cmd.TakeOver, cmd.Leave]))  # fmt: skip
-    def act(self, choice: random.Random, what) -> None:  # type: ignore[no-untyped-def]
-        session = self.world.state.sessions[choice.choice(sorted(self.world.state.sessions))]
+    def ask(self, kind, number: int, *details, rights: bool = True, barge: bool = False) -> None:  # type: ignore[no-untyped-def]
+        session = self.some(number)
         who = next(each for each in COACHES if each.id == session.coach.id)
-        if choice.random() < 0.1:
-            who = replace(who, roles=frozenset())  # another token of his
         before = self.world.state
-        if isinstance(what, Mode):
-            request = cmd.SetMode(who, session.id, what)
-        elif isinstance(what, Talk):
-            request = cmd.SetTalk(who, session.id, what)
-        elif isinstance(what, bool):
-            request = cmd.SetMuted(who, session.id, what)
-        else:
-            request = what(who, session.id)
         try:
-            self.feed(request)
+            self.world.feed(kind(who if rights else replace(who, roles=frozenset()), session.id, *details))
         except CoachingError:
             assert self.world.state is before
             return
-        if what is Mode.BARGE:
+        if barge:
             self.barged_for[session.id] = session.call
+
+    def some(self, number: int) -> Session:
+        names = sorted(self.world.state.sessions)
+        return self.world.state.sessions[names[number % len(names)]]
+
+    @precondition(a_session)
+    @rule(number=NUMBER, mode=st.sampled_from(Mode), rights=USUALLY)
+    def set_mode(self, number: int, mode: Mode, rights: bool) -> None:
+        self.ask(cmd.SetMode, number, mode, rights=rights, barge=mode is Mode.BARGE)
+
+    @precondition(a_session)
+    @rule(number=NUMBER, talk=st.sampled_from(Talk), rights=USUALLY)
+    def set_talk(self, number: int, talk: Talk, rights: bool) -> None:
+        self.ask(cmd.SetTalk, number, talk, rights=rights)
+
+    @precondition(a_session)
+    @rule(number=NUMBER, muted=st.booleans(), rights=USUALLY)
+    def set_muted(self, number: int, muted: bool, rights: bool) -> None:
+        self.ask(cmd.SetMuted, number, muted, rights=rights)
+
+    @precondition(a_session)
+    @rule(number=NUMBER, rights=USUALLY, held=st.sampled_from([0.0, 0.7, 3.5]))
+    def press(self, number: int, rights: bool, held: float) -> None:
+        self.ask(cmd.SetTalk, number, Talk.PUSH)
+        self.ask(cmd.Press, number, rights=rights)
+        self.world.wait(held)
+
+    @precondition(a_session)
+    @rule(number=NUMBER)
+    def release(self, number: int) -> None:
+        self.ask(cmd.Release, number)
+
+    @precondition(a_session)
+    @rule(number=NUMBER, rights=USUALLY)
+    def take_over(self, number: int, rights: bool) -> None:
+        self.ask(cmd.TakeOver, number, rights=rights)
+
+    @precondition(a_session)
+    @rule(number=NUMBER)
+    def leave(self, number: int) -> None:
+        self.ask(cmd.Leave, number)
 
     # --- what must always hold ---------------------------------------------------------------------------------------
 
@@ -271,6 +351,7 @@ class Coaching(RuleBasedStateMachine):
             bond = state.bonds[str(session.target)]
             assert session.phase is Phase.ATTACHED
             assert bond.known
+            assert not self.world.legs[str(session.target)].held
             assert session.target not in state.held
             assert not session.held
             assert session.talk is Talk.OPEN or session.pressed
@@ -309,6 +390,13 @@ class Coaching(RuleBasedStateMachine):
         assert state.bonds.keys() <= self.world.legs.keys()
         assert state.held <= state.bonds.keys()
         assert {leg.leg for call in state.calls.values() for leg in call.agents} <= state.bonds.keys()
+
+    @invariant()
+    def no_call_is_missed(self) -> None:
+        state = self.world.state
+        for leg in self.world.legs.values():
+            if leg.id.startswith("a") and leg.peer and not self.world.asked:
+                assert call_id(leg.id, leg.peer) in state.calls
 
     @invariant()
     def calls_are_bridges(self) -> None:

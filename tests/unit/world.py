@@ -219,6 +219,6 @@ def on_switch(world: World) -> list[Leg]:
 
 def restarted(world: World) -> World:
     """A service that has just started, on the same switch."""
-    fresh = World(now=world.now + 1, legs=world.legs, coaches=world.coaches, counter=world.counter)
+    fresh = replace(world, now=world.now + 1, state=State(), effects=[], pending=[])
     fresh.feed(ev.NodeSynced(NODE, tuple(on_switch(world))))
     return fresh
