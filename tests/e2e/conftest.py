@@ -28,3 +28,4 @@ def traces(tmp_path: Path) -> Iterator[Traces]:
     made = Traces(tmp_path)
     yield made
     made.close()
+    made.assert_none()

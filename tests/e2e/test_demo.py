@@ -269,7 +269,7 @@ def test_without_colour(traces: Traces) -> None:
     with view(traces, NO_COLOR="1") as glass:
         assert glass.screen.styles == set()
         assert "▸ Agent 1001" in glass.screen.text
-    with view(Traces(traces.directory)) as glass:
+    with view(traces) as glass:
         assert glass.screen.styles
 
 
