@@ -185,6 +185,7 @@ class Queue(_Section):
 
     beep: Beep | None = None
     max_coaches: Annotated[int, Field(ge=1, le=50)] | None = None
+    cues: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=100)] | None = None
 
     def policy(self, default: QueuePolicy) -> QueuePolicy:
         """In the core's terms."""
@@ -193,6 +194,7 @@ class Queue(_Section):
             beep_on=frozenset(beep.on) if beep else default.beep_on,
             tone=Tone(beep.level, tuple((a, b, tuple(c)) for a, b, c in beep.parts)) if beep else default.tone,
             max_coaches=self.max_coaches if self.max_coaches is not None else default.max_coaches,
+            cues=tuple(self.cues) if self.cues is not None else default.cues,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccwhisper.coaching.model import Actor, AgentId, CallId, Follow, LegId, SessionId
+from ccwhisper.coaching.model import Actor, AgentId, CallId, CueId, Follow, LegId, Reply, SessionId
 from ccwhisper.coaching.modes import Mode, Talk
 
 
@@ -82,4 +82,58 @@ class Leave:
     origin: str = ""
 
 
-Request = Start | SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Leave
+@dataclass(frozen=True, slots=True)
+class SendCue:
+    """Show the agent a line of text. `cue` is a fresh random id, `at` seconds since the epoch."""
+
+    actor: Actor
+    session: SessionId
+    cue: CueId
+    text: str
+    at: float
+    origin: str = ""
+
+
+# --- of agents: `agent` is whose own token it is, None when it is nobody's --------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCue:
+    """The cue has reached the agent's page, or has been in sight there."""
+
+    actor: Actor
+    agent: AgentId | None
+    cue: CueId
+    read: bool
+    at: float
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyToCue:
+    actor: Actor
+    agent: AgentId | None
+    cue: CueId
+    reply: Reply
+    at: float
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseHand:
+    actor: Actor
+    agent: AgentId | None
+    note: str
+    at: float
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LowerHand:
+    actor: Actor
+    agent: AgentId | None
+    origin: str = ""
+
+
+AgentRequest = MarkCue | ReplyToCue | RaiseHand | LowerHand
+Request = Start | SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Leave | SendCue | AgentRequest

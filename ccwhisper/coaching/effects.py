@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccwhisper.coaching.model import Actor, Call, CallId, CoachRecord, LegId, Node, NodeName, Session, SessionId
+from ccwhisper.coaching.model import (
+    Actor,
+    Call,
+    CallId,
+    CoachRecord,
+    Cue,
+    Hand,
+    LegId,
+    Node,
+    NodeName,
+    Session,
+    SessionId,
+)
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.coaching.policy import Tone
 
@@ -164,6 +176,26 @@ class BeepNotHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class CueChanged:
+    """A cue was sent, delivered, read or answered."""
+
+    cue: Cue
+
+
+@dataclass(frozen=True, slots=True)
+class HandRaised:
+    hand: Hand
+
+
+@dataclass(frozen=True, slots=True)
+class HandLowered:
+    """`why`: answered, call_ended or taken_back."""
+
+    hand: Hand
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One row of the trail: who did what to whom, or was refused it. Of an action, `who` has the rights that it was
     granted by."""
@@ -195,5 +227,15 @@ SwitchEffect = (
     | HangUp
     | RenewLease
 )
-Notice = CallChanged | CallEnded | SessionChanged | SessionEnded | NodeChanged | BeepNotHeard
+Notice = (
+    CallChanged
+    | CallEnded
+    | SessionChanged
+    | SessionEnded
+    | NodeChanged
+    | BeepNotHeard
+    | CueChanged
+    | HandRaised
+    | HandLowered
+)
 Effect = SwitchEffect | Notice | Audit

@@ -16,6 +16,7 @@ CallId = str
 SessionId = str
 AgentId = str
 NodeName = str
+CueId = str
 
 # Any constant will do; it only has to stay the same, so that every service computes the same id for the same pair.
 _CALLS = UUID("5e9b9c4c-54d7-4c7e-9d55-0f3a5b2c8a11")
@@ -192,6 +193,44 @@ class Session:
     refresh_at: float | None = None
 
 
+class Reply(Enum):
+    """What an agent answers to a cue, by one key."""
+
+    GOT_IT = "got_it"
+    REPEAT = "repeat"
+    NEED_YOU = "need_you"
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A line of text from a coach to his agent. Shown until the call that it was written on is over."""
+
+    id: CueId
+    session: SessionId
+    coach: str
+    name: str  # the coach's
+    agent: AgentId
+    call: CallId | None
+    text: str
+    sent_at: float
+    delivered_at: float | None = None
+    read_at: float | None = None
+    reply: Reply | None = None
+    replied_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """An agent who asks for help: until somebody listens, the call is over, or he takes it back."""
+
+    agent: AgentId
+    name: str
+    call: CallId | None
+    queues: frozenset[str]  # what a token's queue claim is compared with
+    note: str
+    raised_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Bond:
     """Whom a leg is bridged with. Until `known`, who the two are has not been read from the switch; the answer with
@@ -222,4 +261,6 @@ class State:
     held: frozenset[LegId] = frozenset()
     calls: Mapping[CallId, Call] = field(default_factory=lambda: MappingProxyType({}))
     sessions: Mapping[SessionId, Session] = field(default_factory=lambda: MappingProxyType({}))
+    cues: Mapping[CueId, Cue] = field(default_factory=lambda: MappingProxyType({}))
+    hands: Mapping[AgentId, Hand] = field(default_factory=lambda: MappingProxyType({}))
     token: int = 0

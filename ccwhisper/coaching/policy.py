@@ -40,6 +40,8 @@ class QueuePolicy:
     beep_on: frozenset[str] = frozenset({"whisper"})
     tone: Tone = Tone()
     max_coaches: int = 5
+    cues: tuple[str, ...] = ()
+    """Lines that coaches often need."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import cues, requests, resync, topology
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
-from ccwhisper.coaching import requests, resync, topology
 from ccwhisper.coaching.model import Phase, State
 from ccwhisper.coaching.policy import Rules
 from ccwhisper.coaching.turn import Turn
@@ -75,6 +75,11 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         cmd.Release: requests.release,
         cmd.TakeOver: requests.take_over,
         cmd.Leave: requests.leave,
+        cmd.SendCue: cues.send,
+        cmd.MarkCue: cues.mark,
+        cmd.ReplyToCue: cues.reply,
+        cmd.RaiseHand: cues.raise_hand,
+        cmd.LowerHand: cues.lower_hand,
     }
 )
 

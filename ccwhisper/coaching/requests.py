@@ -154,7 +154,7 @@ def set_mode(turn: Turn, ask: cmd.SetMode) -> None:
     """Switch the mode. Before listening is established the wish is kept, and granted as soon as it is."""
     session = find_session(turn, ask.actor, ask.session)
     call = turn.call_of(session)
-    check_mode(ask.actor, ask.mode, call.queues if call else _session_queues(turn, session))
+    check_mode(ask.actor, ask.mode, session_queues(turn, session))
     session = turn.change(session, coach=ask.actor) if session.coach != ask.actor else session
     if session.phase in _PENDING and session.call:
         turn.change(session, wanted=ask.mode)
@@ -169,7 +169,11 @@ def set_mode(turn: Turn, ask: cmd.SetMode) -> None:
     turn.change(session, wanted=ask.mode)
 
 
-def _session_queues(turn: Turn, session: Session) -> frozenset[str]:
+def session_queues(turn: Turn, session: Session) -> frozenset[str]:
+    """What a token's queues are compared with: those of the call, between calls those of the agent."""
+    call = turn.call_of(session)
+    if call:
+        return call.queues
     agent = turn.rules.agents.get(session.agent)
     return agent.queues if agent else frozenset()
 

@@ -78,6 +78,8 @@ def refused(state: State, request: cmd.Request, code: str) -> fx.Audit:
         call = state.calls.get(request.call or "")
         agent = call.agents[0].agent if call and len(call.agents) == 1 else None
         return replace(row, agent=request.agent or agent, call=request.call, node=call.node if call else None)
+    if isinstance(request, cmd.AgentRequest):
+        return replace(row, agent=request.agent)
     known = state.sessions.get(request.session)
     if known is None:
         return replace(row, session=request.session)
@@ -103,3 +105,13 @@ def _asked(request: cmd.Request) -> tuple[str, str]:
             return "take_over", ""
         case cmd.Leave():
             return "leave", ""
+        case cmd.SendCue():
+            return "cue", request.text
+        case cmd.MarkCue():
+            return "read_cue", request.cue
+        case cmd.ReplyToCue():
+            return "reply", request.reply.value
+        case cmd.RaiseHand():
+            return "hand", request.note
+        case cmd.LowerHand():
+            return "lower_hand", ""

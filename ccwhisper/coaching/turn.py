@@ -19,6 +19,9 @@ from ccwhisper.coaching.model import (
     Call,
     CallId,
     CoachRecord,
+    Cue,
+    CueId,
+    Hand,
     Leg,
     LegId,
     Node,
@@ -46,6 +49,8 @@ class Turn:
         self.held: set[LegId] = set(state.held)
         self.calls: dict[CallId, Call] = dict(state.calls)
         self.sessions: dict[SessionId, Session] = dict(state.sessions)
+        self.cues: dict[CueId, Cue] = dict(state.cues)
+        self.hands: dict[AgentId, Hand] = dict(state.hands)
         self.token = state.token
         self.effects: list[fx.Effect] = []
         self._written: dict[SessionId, CoachRecord] = {}  # in this turn, to the coach's leg
@@ -343,6 +348,23 @@ class Turn:
                 for mode in PATHS[session.mode, session.wanted]:
                     self.enter(self.sessions[session.id], mode)
 
+    def _tidy(self) -> None:
+        """Cues go with the call that they were written on, or between calls with their session; a raised hand goes when
+        somebody listens, or with its call."""
+        for cue in list(self.cues.values()):
+            if cue.session not in self.sessions and cue.call not in self.calls:
+                del self.cues[cue.id]
+        for hand in list(self.hands.values()):
+            if any(each.agent == hand.agent and each.phase is Phase.ATTACHED for each in self.sessions.values()):
+                self.lower(hand, "answered")
+            elif hand.call is not None and hand.call not in self.calls:
+                self.lower(hand, "call_ended")
+
+    def lower(self, hand: Hand, why: str) -> None:
+        """Nobody asks for help any more."""
+        del self.hands[hand.agent]
+        self.effects.append(fx.HandLowered(hand, why))
+
     def finish(self) -> tuple[State, list[fx.Effect]]:
         """Tell the switch every gate that changed, tell people everything that did. What closes a gate goes before
         everything else, what opens one after it: a dead-man stands when it does."""
@@ -366,12 +388,15 @@ class Turn:
             before = self.before.sessions.get(session.id)
             if before is None or _shown(before) != _shown(session):
                 self.effects.append(fx.SessionChanged(session))
+        self._tidy()
         state = State(
             nodes=MappingProxyType(self.nodes),
             bonds=MappingProxyType(self.bonds),
             held=frozenset(self.held),
             calls=MappingProxyType(self.calls),
             sessions=MappingProxyType(self.sessions),
+            cues=MappingProxyType(self.cues),
+            hands=MappingProxyType(self.hands),
             token=self.token,
         )
         return state, self.effects

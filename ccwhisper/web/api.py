@@ -18,8 +18,17 @@ from ccwhisper.web.schemas import (
     CallList,
     CallsQuery,
     CallView,
+    CueList,
+    CueReply,
+    CueSeen,
+    CueText,
+    CueView,
     EventList,
     EventsQuery,
+    HandDown,
+    HandList,
+    HandNote,
+    HandView,
     Health,
     Me,
     ModeChange,
@@ -34,7 +43,7 @@ from ccwhisper.web.schemas import (
     TalkChange,
 )
 from ccwhisper.web.trail import MEDIA, AuditExport, AuditExportQuery, AuditList, AuditQuery, exported, shown
-from ccwhisper.web.views import is_listening, is_settled, me_view
+from ccwhisper.web.views import cue_view, hand_view, is_listening, is_settled, me_view
 
 TABLE: Final = Table()
 _OWN: Final = (NotFound, Conflict)
@@ -155,6 +164,56 @@ def take_over(it: Context, session: str) -> SessionView:
 def leave(it: Context, session: str) -> SessionView:
     """Leave. Nobody on the call notices."""
     return it.command(cmd.Leave(it.actor, session, it.origin))
+
+
+@TABLE.operation(
+    "POST", "/sessions/{session}/cues", CueView, body=CueText, status=201, refusals=(Forbidden, *_OWN)
+)  # fmt: skip
+def send_cue(it: Context, session: str) -> CueView:
+    """Show the agent a line of text."""
+    cue = str(uuid4())
+    return cue_view(it.asked(cmd.SendCue(it.actor, session, cue, it.ask.text, time.time(), it.origin)).cues[cue])
+
+
+@TABLE.operation("GET", "/cues", CueList)
+def list_cues(it: Context) -> CueList:
+    """The cues that one has sent, and with an agent's own token those that one has got."""
+    got = [cue_view(each) for each in it.engine.state.cues.values() if it.who.agent and each.agent == it.who.agent]
+    return CueList(cues=[*it.desk.cues(), *got])
+
+
+@TABLE.operation("PUT", "/cues/{cue}/seen", CueView, body=CueSeen, refusals=(Forbidden, NotFound))
+def see_cue(it: Context, cue: str) -> CueView:
+    """Say that a cue has reached the agent's page, or has been in sight there."""
+    asked = cmd.MarkCue(it.actor, it.who.agent, cue, it.ask.read, time.time(), it.origin)
+    return cue_view(it.asked(asked).cues[cue])
+
+
+@TABLE.operation("PUT", "/cues/{cue}/reply", CueView, body=CueReply, refusals=(Forbidden, NotFound))
+def reply_to_cue(it: Context, cue: str) -> CueView:
+    """Answer a cue, as the agent that it is for."""
+    asked = cmd.ReplyToCue(it.actor, it.who.agent, cue, it.ask.reply, time.time(), it.origin)
+    return cue_view(it.asked(asked).cues[cue])
+
+
+@TABLE.operation("GET", "/hands", HandList, scope=VIEW)
+def list_hands(it: Context) -> HandList:
+    """The agents of one's queues who ask for help."""
+    return HandList(hands=it.desk.hands())
+
+
+@TABLE.operation("PUT", "/hand", HandView, body=HandNote, refusals=(Forbidden, Conflict))
+def raise_hand(it: Context) -> HandView:
+    """Ask for help, as an agent."""
+    state = it.asked(cmd.RaiseHand(it.actor, it.who.agent, it.ask.note, time.time(), it.origin))
+    return hand_view(state.hands[str(it.who.agent)])
+
+
+@TABLE.operation("DELETE", "/hand", HandDown, refusals=(Forbidden,))
+def lower_hand(it: Context) -> HandDown:
+    """Need no help any more."""
+    it.asked(cmd.LowerHand(it.actor, it.who.agent, it.origin))
+    return HandDown()
 
 
 @TABLE.operation("GET", "/events", EventList, query=EventsQuery)

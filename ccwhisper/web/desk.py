@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Literal, cast
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import NotFound
@@ -21,8 +22,13 @@ from ccwhisper.web.schemas import (
     CoachChangedEvent,
     CoachLeftEvent,
     CoachView,
+    CueChangedEvent,
+    CueView,
     EventList,
     EventView,
+    HandLoweredEvent,
+    HandRaisedEvent,
+    HandView,
     NodeChangedEvent,
     NodeView,
     SessionChangedEvent,
@@ -30,7 +36,7 @@ from ccwhisper.web.schemas import (
     SessionView,
     Snapshot,
 )
-from ccwhisper.web.views import call_view, coach_view, session_view
+from ccwhisper.web.views import call_view, coach_view, cue_view, hand_view, session_view
 
 _PAGE = 500
 
@@ -90,6 +96,15 @@ class Desk:
         """Other people's, where the token may see the call."""
         return [coach_view(each) for each in self._engine.state.sessions.values() if self._may_see(each)]
 
+    def cues(self) -> list[CueView]:
+        """One's own, oldest first."""
+        return [cue_view(each) for each in self._engine.state.cues.values() if each.coach == self._actor.id]
+
+    def hands(self) -> list[HandView]:
+        """The agents of one's queues who ask for help, who asked first first."""
+        found = (each for each in self._engine.state.hands.values() if may_see(self._actor, each.queues))
+        return [hand_view(each) for each in sorted(found, key=lambda each: (each.raised_at, each.agent))]
+
     def session(self, identifier: SessionId) -> SessionView:
         """One of one's own, also a while after its end."""
         session, ended = self._find(self._engine.state, identifier)
@@ -147,7 +162,8 @@ class Desk:
 
     def _reset(self) -> EventList:
         seq = self._engine.log.seq  # before the state: an event told twice does no harm, one not told does
-        snapshot = Snapshot(calls=self.calls(), sessions=self.sessions(), coaches=self.coaches())
+        snapshot = Snapshot(calls=self.calls(), sessions=self.sessions(), coaches=self.coaches(),
+                            cues=self.cues(), hands=self.hands())  # fmt: skip
         return EventList(reset=True, next=self._cursor(seq), events=[], snapshot=snapshot)
 
     def _page(self, entries: Iterable[Entry], seq: int) -> tuple[list[EventView], int]:
@@ -182,5 +198,12 @@ class Desk:
                 return NodeChangedEvent(seq=seq, at=at, data=NodeView(name=notice.node.name, up=notice.node.up))
             case fx.BeepNotHeard() if self._is_mine(notice.session):
                 return BeepFailedEvent(seq=seq, at=at, data=BeepFailure(session=notice.session.id, why=notice.why))
+            case fx.CueChanged() if notice.cue.coach == self._actor.id:
+                return CueChangedEvent(seq=seq, at=at, data=cue_view(notice.cue))
+            case fx.HandRaised() if may_see(self._actor, notice.hand.queues):
+                return HandRaisedEvent(seq=seq, at=at, data=hand_view(notice.hand))
+            case fx.HandLowered() if may_see(self._actor, notice.hand.queues):
+                why = cast(Literal["answered", "call_ended", "taken_back"], notice.why)
+                return HandLoweredEvent(seq=seq, at=at, data=hand_view(notice.hand), why=why)
             case _:
                 return None

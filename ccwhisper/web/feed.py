@@ -22,7 +22,7 @@ from ccwhisper.web.auth import Principal
 from ccwhisper.web.desk import Desk
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.schemas import PanelCoach, PanelView
-from ccwhisper.web.views import call_view, me_view
+from ccwhisper.web.views import call_view, cue_view, hand_view, me_view
 
 VERSION: Final = 1
 GATHER_SECONDS: Final = 0.03
@@ -120,6 +120,9 @@ class Feed:
                 "agents": _dumped(shared.agents()),
                 "coaches": _dumped(shared.coaches()),
                 "sessions": _dumped(mine.sessions()),
+                "hands": _dumped(shared.hands()),
+                "cues": _dumped(mine.cues()),
+                "templates": self._templates(),
                 "nodes": [{"name": node.name, "up": node.up} for node in self._engine.state.nodes.values()],
             }
         self._tell(client.room, "snapshot", told)
@@ -132,6 +135,7 @@ class Feed:
         calls = [call for call in state.calls.values() if call.leg_of(agent)]
         coaches = [each for each in state.sessions.values() if each.agent == agent and _noticed(each)]
         known = self._engine.rules.agents.get(agent)
+        hand = state.hands.get(agent)
         return PanelView(
             agent=agent,
             name=known.name if known else agent,
@@ -140,7 +144,14 @@ class Feed:
                 PanelCoach(session=each.id, name=each.coach.name, mode=each.mode, gate=each.gate)
                 for each in sorted(coaches, key=lambda each: (each.started_at, each.id))
             ],
+            cues=[cue_view(each) for each in state.cues.values() if each.agent == agent],
+            hand=hand_view(hand) if hand else None,
         ).model_dump(mode="json")
+
+    def _templates(self) -> dict[str, list[str]]:
+        """The lines that coaches often need: by queue, and under the empty name those of all others."""
+        rules = self._engine.rules
+        return {"": list(rules.default.cues)} | {name: list(each.cues) for name, each in rules.queues.items()}
 
     def _head(self, seq: int) -> dict[str, Any]:
         return {"v": VERSION, "epoch": self._journal.epoch, "seq": seq, "at": time.time()}
@@ -164,7 +175,7 @@ class Feed:
     def _news(self, entries: list[Entry]) -> None:
         self._seq = entries[-1].seq
         clients = list(self._clients.values())
-        owners = {each.notice.session.coach.id for each in entries if isinstance(each.notice, _OWN)}
+        owners = {_owner(each.notice) for each in entries}
         for scope in list(self._told):
             events = _events(Desk(self._engine, self._journal, scope.actor), entries)
             for client in clients:
@@ -179,7 +190,7 @@ class Feed:
                 self._tell(client.room, "panel", self._head(self._seq) | self.panel(client.who.agent))
 
     def _private(self, client: Client, entries: Iterable[Entry]) -> list[dict[str, Any]]:
-        own = [each for each in entries if isinstance(each.notice, _OWN)]
+        own = [each for each in entries if _owner(each.notice) == client.who.actor.id]
         desk = Desk(self._engine, self._journal, client.who.actor)
         return [each for each in _events(desk, own) if each["type"] in _PRIVATE]
 
@@ -187,8 +198,18 @@ class Feed:
         self._tell(room, "delta", self._head(self._seq) | {"from": self._told[scope], "events": events})
 
 
-_OWN: Final = (fx.SessionChanged, fx.SessionEnded, fx.BeepNotHeard)
-_PRIVATE: Final = frozenset({"session.changed", "session.ended", "beep.failed"})
+_PRIVATE: Final = frozenset({"session.changed", "session.ended", "beep.failed", "cue.changed"})
+
+
+def _owner(notice: fx.Notice) -> str | None:
+    """Whose own business it is, besides everybody's."""
+    match notice:
+        case fx.SessionChanged() | fx.SessionEnded() | fx.BeepNotHeard():
+            return notice.session.coach.id
+        case fx.CueChanged():
+            return notice.cue.coach
+        case _:
+            return None
 
 
 def _dumped(views: Iterable[Any]) -> list[dict[str, Any]]:
@@ -211,5 +232,9 @@ def _agents(notice: fx.Notice) -> frozenset[AgentId]:
             return frozenset(leg.agent for leg in notice.call.agents)
         case fx.SessionChanged() | fx.SessionEnded():
             return frozenset({notice.session.agent})
+        case fx.CueChanged():
+            return frozenset({notice.cue.agent})
+        case fx.HandRaised() | fx.HandLowered():
+            return frozenset({notice.hand.agent})
         case _:
             return frozenset()

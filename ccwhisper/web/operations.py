@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from ccwhisper.coaching.model import Actor
+from ccwhisper.coaching.model import Actor, State
 from ccwhisper.engine import Engine
 from ccwhisper.web.auth import Auth, Principal
 from ccwhisper.web.desk import Desk
@@ -57,6 +57,10 @@ class Context:
         """Who asks, in the core's terms."""
         return self.who.actor
 
+    def asked(self, request: cmd.Request) -> State:
+        """Ask the core; the state right after it. Raises CoachingError."""
+        return self.engine.ask(request)
+
     def command(self, request: SessionRequest) -> SessionView:
         """Ask the core for something about a session; its view afterwards."""
         try:
@@ -70,7 +74,16 @@ class Context:
 Handler = Callable[..., Answer]
 
 _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {"start_session": "start", "set_mode": "mode", "set_talk": "talk", "set_muted": "mute"}
+    {
+        "start_session": "start",
+        "set_mode": "mode",
+        "set_talk": "talk",
+        "set_muted": "mute",
+        "send_cue": "cue",
+        "see_cue": "read_cue",
+        "reply_to_cue": "reply",
+        "raise_hand": "hand",
+    }
 )
 
 

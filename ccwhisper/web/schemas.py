@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
 
+from ccwhisper.coaching.model import Reply
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 
 FollowWord = Literal["call", "agent"]
@@ -97,6 +98,36 @@ class TalkChange(Ask):
 
 class MutedChange(Ask):
     muted: Annotated[bool, Field(strict=True)]
+
+
+def _one_line(value: str) -> str:
+    text = " ".join(value.split())
+    if not text:
+        raise ValueError("says nothing")
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+class CueText(Ask):
+    text: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
+
+
+class CueSeen(Ask):
+    read: Annotated[bool, Field(strict=True, description="Has been in sight; false: has reached the page.")]
+
+
+class CueReply(Ask):
+    reply: Reply
+
+
+class HandNote(Ask):
+    note: Annotated[str, Field(max_length=200)] = ""
+
+    @field_validator("note")
+    @classmethod
+    def _line(cls, value: str) -> str:
+        return _one_line(value) if value.strip() else ""
 
 
 class EventsQuery(Ask):
@@ -191,6 +222,45 @@ class PanelCoach(Answer):
     gate: Annotated[Gate, Field(description="Who can hear him now, as confirmed by the switch: the lamp follows it.")]
 
 
+class CueView(Answer):
+    """A line of text from a coach to his agent. Times are seconds since the epoch."""
+
+    id: str
+    session: str
+    name: Annotated[Text, Field(description="The coach's.")]
+    agent: Text
+    call: str | None
+    text: Text
+    sent_at: float
+    delivered_at: float | None
+    read_at: float | None
+    reply: Reply | None
+    replied_at: float | None
+
+
+class HandView(Answer):
+    """An agent who asks for help."""
+
+    agent: Text
+    name: Text
+    call: str | None
+    queues: list[Text]
+    note: Text
+    raised_at: Annotated[float, Field(description="Seconds since the epoch.")]
+
+
+class HandDown(Answer):
+    raised: Literal[False] = False
+
+
+class HandList(Answer):
+    hands: list[HandView]
+
+
+class CueList(Answer):
+    cues: Annotated[list[CueView], Field(description="Oldest first.")]
+
+
 class PanelView(Answer):
     """What an agent sees. Who only listens is not in it."""
 
@@ -198,6 +268,8 @@ class PanelView(Answer):
     name: Text
     calls: list[CallView]
     coaches: list[PanelCoach]
+    cues: Annotated[list[CueView], Field(description="Oldest first.")]
+    hand: HandView | None
 
 
 class NodeView(Answer):
@@ -310,6 +382,24 @@ class BeepFailedEvent(_Event):
     data: BeepFailure
 
 
+class CueChangedEvent(_Event):
+    """One's own cue was sent, delivered, read or answered."""
+
+    type: Literal["cue.changed"] = "cue.changed"
+    data: CueView
+
+
+class HandRaisedEvent(_Event):
+    type: Literal["hand.raised"] = "hand.raised"
+    data: HandView
+
+
+class HandLoweredEvent(_Event):
+    type: Literal["hand.lowered"] = "hand.lowered"
+    data: HandView
+    why: Literal["answered", "call_ended", "taken_back"]
+
+
 EventView = Annotated[
     CallChangedEvent
     | CallEndedEvent
@@ -318,7 +408,10 @@ EventView = Annotated[
     | CoachChangedEvent
     | CoachLeftEvent
     | NodeChangedEvent
-    | BeepFailedEvent,
+    | BeepFailedEvent
+    | CueChangedEvent
+    | HandRaisedEvent
+    | HandLoweredEvent,
     Field(discriminator="type"),
 ]
 
@@ -329,6 +422,8 @@ class Snapshot(Answer):
     calls: list[CallView]
     sessions: list[SessionView]
     coaches: list[CoachView]
+    cues: Annotated[list[CueView], Field(description="One's own.")]
+    hands: list[HandView]
 
 
 class EventList(Answer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from ccwhisper.coaching.model import Call, Phase, Session
+from ccwhisper.coaching.model import Call, Cue, Hand, Phase, Session
 from ccwhisper.web.auth import Principal
 from ccwhisper.web.journal import Ended
-from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, Me, SessionView
+from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, SessionView
 
 
 def call_view(call: Call) -> CallView:
@@ -70,6 +70,35 @@ def coach_view(session: Session) -> CoachView:
         mode=session.mode,
         gate=session.gate,
         muted=session.muted,
+    )
+
+
+def cue_view(cue: Cue) -> CueView:
+    """A cue."""
+    return CueView(
+        id=cue.id,
+        session=cue.session,
+        name=cue.name,
+        agent=cue.agent,
+        call=cue.call,
+        text=cue.text,
+        sent_at=cue.sent_at,
+        delivered_at=cue.delivered_at,
+        read_at=cue.read_at,
+        reply=cue.reply,
+        replied_at=cue.replied_at,
+    )
+
+
+def hand_view(hand: Hand) -> HandView:
+    """A raised hand."""
+    return HandView(
+        agent=hand.agent,
+        name=hand.name,
+        call=hand.call,
+        queues=sorted(hand.queues),
+        note=hand.note,
+        raised_at=hand.raised_at,
     )
 
 

@@ -30,6 +30,8 @@ class Page:
         self.calls: dict[str, Any] = {}
         self.coaches: dict[str, Any] = {}
         self.sessions: dict[str, Any] = {}
+        self.cues: dict[str, Any] = {}
+        self.hands: dict[str, Any] = {}
         self.panels: list[dict[str, Any]] = []
         self.snapshots = 0
         self.seq = -1
@@ -54,6 +56,8 @@ class Page:
             self.calls = {each["id"]: each for each in data.get("calls", ())}
             self.coaches = {each["session"]: each for each in data.get("coaches", ())}
             self.sessions = {each["id"]: each for each in data.get("sessions", ())}
+            self.cues = {each["id"]: each for each in data.get("cues", ())}
+            self.hands = {each["agent"]: each for each in data.get("hands", ())}
 
         self._say(take)
 
@@ -70,10 +74,11 @@ class Page:
     def _apply(self, kind: str, data: dict[str, Any]) -> None:
         self.told.append(kind)
         noun, _, verb = kind.partition(".")
-        kept = {"call": self.calls, "coach": self.coaches, "session": self.sessions}.get(noun)
+        kept = {"call": self.calls, "coach": self.coaches, "session": self.sessions, "cue": self.cues,
+                "hand": self.hands}.get(noun)  # fmt: skip
         if kept is not None:
-            identifier = data["session"] if noun == "coach" else data["id"]
-            if verb == "changed":
+            identifier = data[{"coach": "session", "hand": "agent"}.get(noun, "id")]
+            if verb in ("changed", "raised"):
                 kept[identifier] = data
             else:
                 kept.pop(identifier, None)
@@ -169,7 +174,7 @@ def test_the_agents_panel(service: Service, page: Callable[..., Page]) -> None:
     other = page(sub="bert", agent="1002", permissions=[], roles=[], queues=[])
     carla = page(sub="carla")
     call = service.call()
-    agent.until(lambda: agent.panels[-1]["calls"])
+    agent.until(lambda: agent.panels and agent.panels[-1]["calls"])
     assert (agent.calls, agent.sessions, agent.coaches) == ({}, {}, {})
     session = carla.ask("start_session", {"call": call})["data"]["id"]
     carla.until(lambda: session in carla.sessions and carla.sessions[session]["phase"] == "attached")
@@ -185,6 +190,40 @@ def test_the_agents_panel(service: Service, page: Callable[..., Page]) -> None:
     assert len(other.panels) == 1
     assert other.panels[0]["calls"] == []
     assert agent.ask("start_session", {"call": call})["error"]["code"] == "call_not_found"
+
+
+def test_a_cue_and_its_answer(service: Service, page: Callable[..., Page]) -> None:
+    carla, dora = page(sub="carla"), page(sub="dora")
+    agent = page(sub="anna", agent="1001", permissions=[], roles=[], queues=[])
+    call = service.call()
+    session = carla.ask("start_session", {"call": call})["data"]["id"]
+    assert carla.ask("send_cue", {"text": " slow \n down "}, session=session)["data"]["text"] == "slow down"
+    agent.until(lambda: agent.panels and agent.panels[-1]["cues"])
+    cue = agent.panels[-1]["cues"][0]
+    assert (cue["text"], cue["name"]) == ("slow down", "Grace")
+    assert agent.ask("see_cue", {"read": False}, cue=cue["id"])["data"]["delivered_at"]
+    assert agent.ask("reply_to_cue", {"reply": "repeat"}, cue=cue["id"])["ok"]
+    carla.until(lambda: carla.cues and carla.cues[cue["id"]]["reply"] == "repeat")
+    assert dora.cues == {}
+    assert carla.ask("see_cue", {"read": True}, cue=cue["id"])["error"]["code"] == "not_an_agent"
+    assert dora.ask("send_cue", {"text": "x"}, session=session)["error"]["code"] == "session_not_found"
+    assert carla.ask("send_cue", {"text": "\x07"}, session=session)["error"]["code"] == "field_invalid"
+    assert page(sub="carla").cues.keys() == carla.cues.keys(), "who comes later sees the same"
+
+
+def test_a_raised_hand(service: Service, page: Callable[..., Page]) -> None:
+    carla, elsewhere = page(sub="carla"), page(sub="emil", queues=["sales@default"])
+    agent = page(sub="anna", agent="1001", permissions=[], roles=[], queues=[])
+    call = service.call()
+    agent.until(lambda: agent.panels and agent.panels[-1]["calls"])
+    assert agent.ask("raise_hand", {"note": "he shouts"})["ok"]
+    carla.until(lambda: carla.hands.get("1001", {}).get("note") == "he shouts")
+    assert agent.panels[-1]["hand"]["note"] == "he shouts"
+    assert elsewhere.hands == {}
+    assert carla.ask("raise_hand", {})["error"]["code"] == "not_an_agent"
+    carla.ask("start_session", {"call": call})
+    carla.until(lambda: not carla.hands)
+    agent.until(lambda: agent.panels[-1]["hand"] is None)
 
 
 def test_a_lost_connection_lets_go_of_the_key(service: Service, page: Callable[..., Page]) -> None:

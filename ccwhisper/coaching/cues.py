@@ -1,0 +1,91 @@
+"""Text between coach and agent, and the agent's call for help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
+from ccwhisper.coaching.model import AgentId, Cue, Hand
+from ccwhisper.coaching.modes import Mode
+from ccwhisper.coaching.policy import check_mode
+from ccwhisper.coaching.requests import find_session, session_queues
+from ccwhisper.coaching.turn import Turn
+
+MAX_CUES = 50
+"""So many cues of a session are kept; the oldest goes first."""
+
+
+def send(turn: Turn, ask: cmd.SendCue) -> None:
+    """Show the agent a line of text."""
+    session = find_session(turn, ask.actor, ask.session)
+    check_mode(ask.actor, Mode.LISTEN, session_queues(turn, session))
+    cue = Cue(ask.cue, session.id, ask.actor.id, ask.actor.name, session.agent, session.call, ask.text, ask.at)
+    earlier = [each.id for each in turn.cues.values() if each.session == session.id]
+    for identifier in earlier[: max(0, len(earlier) - MAX_CUES + 1)]:
+        del turn.cues[identifier]
+    _change(turn, cue)
+    turn.audit("cue", session, ask.text)
+
+
+def mark(turn: Turn, ask: cmd.MarkCue) -> None:
+    """It has reached the agent's page, or was in sight there. The first time counts."""
+    cue = _find(turn, ask)
+    read_at = cue.read_at or (ask.at if ask.read else None)
+    marked = replace(cue, delivered_at=cue.delivered_at or ask.at, read_at=read_at)
+    if marked != cue:
+        _change(turn, marked)
+
+
+def reply(turn: Turn, ask: cmd.ReplyToCue) -> None:
+    """The agent answers, and so has read it."""
+    cue = _find(turn, ask)
+    seen = replace(cue, delivered_at=cue.delivered_at or ask.at, read_at=cue.read_at or ask.at)
+    _change(turn, replace(seen, reply=ask.reply, replied_at=ask.at))
+    whom = cue.session, cue.agent, cue.call, None
+    turn.effects.append(fx.Audit("reply", ask.actor, *whom, ask.reply.value, ask.origin))
+
+
+def raise_hand(turn: Turn, ask: cmd.RaiseHand) -> None:
+    """The agent asks for help."""
+    agent = _agent(ask)
+    if agent in turn.hands:
+        raise Conflict("hand_is_raised", "You have asked for help already.", retry=False)
+    calls = [each for each in turn.calls.values() if each.leg_of(agent)]
+    call = max(calls, key=lambda each: each.started_at, default=None)
+    known = turn.rules.agents.get(agent)
+    leg = call.leg_of(agent) if call else None
+    name = leg.name if leg else known.name if known else agent
+    queues = call.queues if call else known.queues if known else frozenset()
+    hand = Hand(agent, name, call.id if call else None, queues, ask.note, ask.at)
+    turn.hands[agent] = hand
+    turn.effects.append(fx.HandRaised(hand))
+    whom = None, agent, hand.call, call.node if call else None
+    turn.effects.append(fx.Audit("hand", ask.actor, *whom, ask.note, ask.origin))
+
+
+def lower_hand(turn: Turn, ask: cmd.LowerHand) -> None:
+    """The agent needs no help any more. Saying so twice is no error."""
+    hand = turn.hands.get(_agent(ask))
+    if hand:
+        turn.lower(hand, "taken_back")
+
+
+def _change(turn: Turn, cue: Cue) -> None:
+    turn.cues[cue.id] = cue
+    turn.effects.append(fx.CueChanged(cue))
+
+
+def _agent(ask: cmd.AgentRequest) -> AgentId:
+    if ask.agent is None:
+        raise Forbidden("not_an_agent", "This is for an agent's own token.")
+    return ask.agent
+
+
+def _find(turn: Turn, ask: cmd.MarkCue | cmd.ReplyToCue) -> Cue:
+    agent = _agent(ask)
+    cue = turn.cues.get(ask.cue)
+    if cue is None or cue.agent != agent:
+        raise NotFound("cue_not_found", "There is no such cue, or it is not for you.")
+    return cue
