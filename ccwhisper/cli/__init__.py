@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 import ccwhisper
+from ccwhisper.cli.audit import audit
 from ccwhisper.cli.coach import barge, listen, whisper
 from ccwhisper.cli.demo import demo
 from ccwhisper.cli.options import group_options
@@ -33,7 +34,7 @@ def cli() -> None:
 
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
-    simulate, db,
+    simulate, audit, db,
 ):  # fmt: skip
     cli.add_command(_command)
 

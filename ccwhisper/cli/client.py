@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -64,13 +64,34 @@ class Client:
         """DELETE."""
         return self._send("DELETE", path)
 
-    def _send(
-        self, method: str, path: tuple[str, ...], query: str = "", body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        address = "/".join((self._prefix, *(quote(part, safe="") for part in path))) + ("?" + query if query else "")
+    def pieces(self, *path: str, **query: str | None) -> Iterator[bytes]:
+        """GET of what is no JSON, as it comes."""
+        given = {name: value for name, value in query.items() if value is not None}
+        try:
+            self._connection.request("GET", self._address(path, urlencode(given)), None, self._headers())
+            response = self._connection.getresponse()
+            if response.status >= 400:
+                raise _refusal(response.status, json.loads(response.read()))
+            while piece := response.read1(65536):
+                yield piece
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            why = f"{self._url} broke off: {error or type(error).__name__}"
+            raise Refused(0, "service_unreachable", why, retry=True) from None
+
+    def _address(self, path: tuple[str, ...], query: str) -> str:
+        return "/".join((self._prefix, *(quote(part, safe="") for part in path))) + ("?" + query if query else "")
+
+    def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        return headers
+
+    def _send(
+        self, method: str, path: tuple[str, ...], query: str = "", body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        address, headers = self._address(path, query), self._headers()
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
