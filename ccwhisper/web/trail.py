@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -11,8 +13,11 @@ from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
+from ccwhisper.coaching.errors import Unavailable
 from ccwhisper.coaching.trail import Filter, Health, Page, Row
 from ccwhisper.web.schemas import Answer, Ask, Streamed, Text
+
+logger = logging.getLogger(__name__)
 
 
 class Trail(Protocol):
@@ -116,12 +121,17 @@ def exported(pages: Iterable[tuple[Row, ...]], form: str) -> Iterator[bytes]:
     """Rows as a file, a piece at a time."""
     if form == "csv":
         yield _csv([COLUMNS])
-    for page in pages:
-        rows = map(shown, page)
-        if form == "csv":
-            yield _csv([_cell(value) for value in row.model_dump(mode="json").values()] for row in rows)
-        else:
-            yield b"".join(row.model_dump_json().encode() + b"\n" for row in rows)
+    try:
+        for page in pages:
+            rows = map(shown, page)
+            if form == "csv":
+                yield _csv([_cell(value) for value in row.model_dump(mode="json").values()] for row in rows)
+            else:
+                yield b"".join(row.model_dump_json().encode() + b"\n" for row in rows)
+    except Unavailable as error:
+        logger.warning("an export of the audit trail broke off: %s", error)
+        # Too late for a status. The server closes the connection without the last chunk, and the client knows.
+        raise ConnectionResetError(errno.ECONNRESET, error.message) from None
 
 
 def _csv(rows: Iterable[Iterable[str]]) -> bytes:

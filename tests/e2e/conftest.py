@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from . import postgres
 from .service import Client, Service, token
 from .traces import Traces
 
@@ -29,3 +30,14 @@ def traces(tmp_path: Path) -> Iterator[Traces]:
     yield made
     made.close()
     made.assert_none()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    """A private PostgreSQL, where one can be started."""
+    why = postgres.obstacle()
+    if why:
+        pytest.skip(why)
+    running = postgres.Server()
+    yield running
+    running.close()

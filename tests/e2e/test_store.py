@@ -22,22 +22,10 @@ from ccwhisper.store.database import Database
 from ccwhisper.store.errors import StoreError
 from ccwhisper.store.tables import METADATA
 
-from . import postgres
-
 pytestmark = pytest.mark.e2e
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 ROW = Row("i", "e", 0, NOON, None, "start", None, "grace", "Grace", ("p", "q"), ("barge",), "s", "1001", "c", "fs1", "listen", "http ::1")  # noqa: E501  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[postgres.Server]:
-    why = postgres.obstacle()
-    if why:
-        pytest.skip(why)
-    running = postgres.Server()
-    yield running
-    running.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
