@@ -121,6 +121,7 @@ def _usable(config: Config) -> Database:
         elif error.code == "database_unreachable":
             logger.warning("%s", error)
         else:
+            found.close()
             raise
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +44,9 @@ def _run(out: Output, path: Path, act: Callable[[Database], None]) -> None:
 
     config = loaded(out, path)
     try:
-        found = database(config)
-        act(found)
-        revision = found.revision()
-        found.close()
+        with closing(database(config)) as found:
+            act(found)
+            revision = found.revision()
     except StoreError as error:
         out.problem(error.code, error.message)
         raise SystemExit(Exit.UNAVAILABLE if error.code == "database_unreachable" else Exit.FAILED) from None

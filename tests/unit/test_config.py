@@ -147,3 +147,28 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "missing.toml", SECRETS)
     assert caught.value.problems[0].code == "file_unreadable"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host/x",
+        "postgresql://me@host/",
+        "postgres://me@host/x",
+        "mysql://me@host/x",
+        "sqlite://x.db",
+        "sqlite:///",
+        "x.db",
+    ],
+)
+def test_what_is_no_address_of_a_database(tmp_path: Path, url: str) -> None:
+    assert mistakes(tmp_path, f'{NODE}[store]\nurl = "{url}"\n') == {("value_invalid", "store.url")}
+
+
+def test_the_password_of_the_database_is_in_the_environment(tmp_path: Path) -> None:
+    text = f'{NODE}[store]\nurl = "postgresql://me@host/x"\npassword_env = "DB"\n'
+    assert mistakes(tmp_path, text) == {("secret_missing", "store.password_env")}
+    config = loaded(tmp_path, text, {**SECRETS, "DB": "secret"})
+    assert config.store_password is not None
+    assert config.store_password.get_secret_value() == "secret"
+    assert "secret" not in repr(config.store_password)
