@@ -47,6 +47,8 @@ def pages(frames: Sequence[str] = ()) -> Blueprint:
     def static(name: str) -> Response:
         response = send_from_directory(STATIC, name, conditional=True)
         response.headers["Cache-Control"] = "no-cache"  # asked for again, and answered with 304
+        if name.endswith(".html"):
+            response.headers["Content-Security-Policy"] = _policy()
         return response
 
     return made
@@ -54,11 +56,15 @@ def pages(frames: Sequence[str] = ()) -> Blueprint:
 
 def _page(title: str, script: str, frames: Sequence[str] = ()) -> Response:
     response = Response(_PAGE.format(title=html.escape(title), script=script), mimetype="text/html")
-    ancestors = " ".join(frames) or "'none'"
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
-    )
+    response.headers["Content-Security-Policy"] = _policy(frames)
     if frames:
         response.headers["X-Frame-Options"] = ""  # it cannot name origins; the policy above does
     return response
+
+
+def _policy(frames: Sequence[str] = ()) -> str:
+    ancestors = " ".join(frames) or "'none'"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+    )

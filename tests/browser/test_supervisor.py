@@ -197,6 +197,62 @@ def test_only_what_the_token_permits_is_offered(
     expect(dock(page).locator("#take-over")).to_be_enabled(enabled=barge)
 
 
+def test_a_cue_from_the_coach_to_the_agent_and_back(centre: Centre, open_page: Open) -> None:
+    centre.call()
+    page = open_page(centre.supervisor())
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    lamp(page, "Nobody hears you")
+    expect(dock(page).locator(".modes button", has_text="Whisper")).to_be_enabled()
+    page.keyboard.press("c")
+    page.keyboard.type("Ask for the <b>order</b> number")
+    page.keyboard.press("Enter")
+    cue = dock(page).locator(".cues li")
+    expect(cue).to_contain_text("Read")
+    newest = agent.locator(".cue[data-newest]")
+    expect(newest).to_contain_text("Ask for the <b>order</b> number")
+    agent.keyboard.press("2")
+    expect(cue).to_contain_text("Please repeat")
+    expect(newest.get_by_role("button")).to_have_count(0)
+
+
+def test_cues_above_other_windows(centre: Centre, open_page: Open) -> None:
+    centre.call()
+    page = open_page(centre.supervisor())
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    expect(dock(page).locator(".modes button", has_text="Whisper")).to_be_enabled()
+    with agent.context.expect_page() as opened:
+        agent.get_by_role("button", name="Float the cues").click()
+    dock(page).get_by_label("Text for the agent").fill("Slow down")
+    page.keyboard.press("Enter")
+    floating = opened.value
+    expect(floating.locator(".cue")).to_contain_text("Slow down")
+    assert floating.locator(".cue").evaluate("each => getComputedStyle(each).borderRadius") == "10px"
+    floating.get_by_role("button", name="Got it").click()
+    expect(dock(page).locator(".cues li")).to_contain_text("Got it")
+    floating.close()
+    expect(agent.locator(".cue")).to_contain_text("Slow down")
+
+
+def test_a_raised_hand_is_answered_with_one_click(centre: Centre, open_page: Open) -> None:
+    call = centre.call()
+    page = open_page(centre.supervisor())
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    expect(agent.locator(".call")).to_be_visible()
+    agent.keyboard.press("h")
+    hand = page.get_by_role("region", name="Agents who ask for help")
+    expect(hand).to_contain_text("Agent 1001 asks for help")
+    agent.get_by_role("button", name="Take back").click()
+    expect(hand).to_have_count(0)
+    agent.get_by_role("button", name="Raise hand").click()
+    hand.get_by_role("button", name="Whisper").click()
+    lamp(page, "Agent 1001 hears you")
+    expect(hand).to_have_count(0)
+    expect(agent.get_by_role("button", name="Raise hand")).to_be_visible()
+    assert "9001" in centre.hears(call["agent"])
+
+
 def test_what_a_stranger_calls_himself_is_text(centre: Centre, open_page: Open) -> None:
     centre.call(name="%3Cimg+src=x+onerror=document.title=%22hacked%22%3E")
     page = open_page(centre.supervisor())

@@ -28,6 +28,9 @@ export class Desk extends EventTarget {
     this.coaches = new Map();
     this.sessions = new Map();
     this.nodes = new Map();
+    this.cues = new Map();
+    this.hands = new Map();
+    this.templates = {};
     this.panel = null;
     this.seq = -1;
     this.ahead = 0; // how far the service's clock is ahead of ours, in seconds
@@ -72,7 +75,7 @@ export class Desk extends EventTarget {
     this.refusal = refusal;
     this.status = refusal ? "refused" : "signed-out";
     this.me = this.panel = null;
-    for (const kept of [this.calls, this.agents, this.coaches, this.sessions, this.nodes]) kept.clear();
+    for (const kept of [this.calls, this.agents, this.coaches, this.sessions, this.nodes, this.cues, this.hands]) kept.clear();
     this.#let();
     this.socket?.close();
     this.#tell();
@@ -129,6 +132,9 @@ export class Desk extends EventTarget {
     fill(this.coaches, data.coaches, "session");
     fill(this.sessions, data.sessions, "id");
     fill(this.nodes, data.nodes, "name");
+    fill(this.cues, data.cues, "id");
+    fill(this.hands, data.hands, "agent");
+    this.templates = data.templates ?? {};
     this.seq = data.seq;
     this.#hear(data);
   }
@@ -164,8 +170,19 @@ export class Desk extends EventTarget {
         break;
       case "session.ended":
         this.sessions.delete(data.id);
+        for (const cue of this.cues.values()) if (cue.session === data.id) this.cues.delete(cue.id);
         if (this.pressing?.session === data.id) this.#let();
         this.dispatchEvent(new CustomEvent("ended", { detail: data }));
+        break;
+      case "cue.changed":
+        this.cues.set(data.id, data);
+        break;
+      case "hand.raised":
+        this.hands.set(data.agent, data);
+        this.dispatchEvent(new CustomEvent("hand", { detail: data }));
+        break;
+      case "hand.lowered":
+        this.hands.delete(data.agent);
         break;
       case "node.changed":
         this.nodes.set(data.name, data);

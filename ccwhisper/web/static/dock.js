@@ -1,4 +1,5 @@
 // The coaching of one call: mode, microphone, who hears whom, who else is there.
+import { Cues } from "./cues.js";
 import { Icon, duration, html, useClock, useEffect, useState } from "./ui.js";
 import { MODES, heardBy, party, stage } from "./words.js";
 
@@ -31,7 +32,7 @@ function Talk({ desk, session }) {
   </button>`;
 }
 
-export function Dock({ desk, session, ask, can }) {
+export function Dock({ desk, session, ask, can, refused }) {
   const now = useClock(desk);
   const call = desk.calls.get(session.call);
   const others = [...desk.coaches.values()].filter(
@@ -75,6 +76,7 @@ export function Dock({ desk, session, ask, can }) {
         <span class="faint">${MODES[each.mode].doing}${each.muted ? ", muted" : each.gate === "closed" ? "" : ", heard now"}</span>
       </li>`)}</ul>
     </section>`}
+    <${Cues} desk=${desk} session=${session} queue=${call?.queue ?? ""} refused=${refused} />
     <footer><${TakeOver} ask=${ask} may=${ready && can.barge && call} /></footer>
   </aside>`;
 }

@@ -3,7 +3,7 @@ import { Desk, takeToken } from "./desk.js";
 import { Dock } from "./dock.js";
 import { Calls, arrange, queuesOf } from "./calls.js";
 import { SignIn } from "./signin.js";
-import { Icon, announce, html, render, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
+import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
 import { GOOD_ENDS, MODES, ending, heardBy, stage } from "./words.js";
 
 const KEYS = [
@@ -15,6 +15,8 @@ const KEYS = [
   ["Space, held", "speak, with push-to-talk"],
   ["P", "push-to-talk or open microphone"],
   ["M", "mute or unmute"],
+  ["C", "write a cue"],
+  ["H", "answer the first who asks for help"],
   ["X", "leave"],
   ["/", "search"],
   ["?", "this list"],
@@ -22,6 +24,25 @@ const KEYS = [
 
 function typing(event) {
   return event.target instanceof HTMLElement && event.target.matches("input, textarea, select, [contenteditable]");
+}
+
+function Hands({ desk, start, mine, can }) {
+  const now = useClock(desk);
+  const hands = [...desk.hands.values()].sort((a, b) => a.raised_at - b.raised_at);
+  if (!hands.length) return null;
+  return html`<section class="hands" aria-label="Agents who ask for help">
+    ${hands.map((hand) => {
+      const call = desk.calls.get(hand.call);
+      const may = call && !mine && !call.obstacle;
+      return html`<div class="hand" key=${hand.agent}>
+        <${Icon} name="hand" />
+        <p class="grow"><strong>${hand.name} asks for help</strong>${hand.note && html` <q>${hand.note}</q>`}
+          <span class="faint"> ${call?.queue ?? hand.queues.join(", ")} · ${duration(now - hand.raised_at)} ago${call ? "" : " · no call"}</span></p>
+        ${call && can.listen && html`<button type="button" disabled=${!may} onClick=${() => start(call)}><${Icon} name="listen" />Listen</button>`}
+        ${call && can.whisper && html`<button type="button" disabled=${!may} onClick=${() => start(call, "whisper")}><${Icon} name="whisper" />Whisper</button>`}
+      </div>`;
+    })}
+  </section>`;
 }
 
 function Status({ desk }) {
@@ -97,14 +118,17 @@ function App({ desk }) {
       announce(text);
     };
     const noBeep = () => setNotice({ bad: true, text: "The beep could not be played: the agent was not told by a tone." });
+    const asked = ({ detail }) => announce(`${detail.name} asks for help. ${detail.note}`);
     const notPressed = ({ detail }) => refused(detail);
     desk.addEventListener("ended", over);
     desk.addEventListener("beepless", noBeep);
     desk.addEventListener("refused", notPressed);
+    desk.addEventListener("hand", asked);
     return () => {
       desk.removeEventListener("ended", over);
       desk.removeEventListener("beepless", noBeep);
       desk.removeEventListener("refused", notPressed);
+      desk.removeEventListener("hand", asked);
     };
   }, [desk]);
 
@@ -151,6 +175,8 @@ function App({ desk }) {
         m: () => session && act.current.ask("set_muted", { muted: !session.muted }),
         p: () => session && act.current.ask("set_talk", { talk: session.talk === "push" ? "open" : "push" }),
         x: () => session && act.current.ask("leave"),
+        c: () => document.getElementById("cue")?.focus(),
+        h: () => document.querySelector(".hand button:last-of-type:enabled")?.click(),
         "/": () => search.current?.focus(),
         "?": () => setHelp(true),
       }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
@@ -215,12 +241,13 @@ function App({ desk }) {
           <button type="button" onClick=${() => start(desk.calls.get(notice.again))}>Try again</button>`}
         <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button>
       </div>`}
+      <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
       ${denied
         ? html`<p class="empty">This token does not permit to see the dashboard.</p>`
         : html`<${Calls} desk=${desk} rows=${rows} filter=${filter} change=${change} chosen=${chosen} choose=${choose}
             start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`}
     </main>
-    ${mine && html`<${Dock} desk=${desk} session=${mine} ask=${ask} can=${can} />`}
+    ${mine && html`<${Dock} desk=${desk} session=${mine} ask=${ask} can=${can} refused=${refused} />`}
     ${help && html`<${Help} close=${() => setHelp(false)} />`}
   </div>`;
 }

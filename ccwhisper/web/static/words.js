@@ -72,6 +72,16 @@ export function ending(reason) {
 
 export const GOOD_ENDS = new Set(["coach_left", "call_ended", "took_over", "taken_over"]);
 
+export const REPLIES = { got_it: "Got it", repeat: "Please repeat", need_you: "I need you" };
+
+/** How far a cue has come. */
+export function cueState(cue) {
+  if (cue.reply) return REPLIES[cue.reply];
+  if (cue.read_at) return "Read";
+  if (cue.delivered_at) return "Delivered";
+  return "Sent";
+}
+
 const OBSTACLES = { media_not_in_switch: "audio bypasses the switch" };
 
 /** Why a call cannot be coached. */

@@ -1,0 +1,40 @@
+// Lines of text for the agent: typed or chosen, and what became of them.
+import { html, useRef, useState } from "./ui.js";
+import { cueState } from "./words.js";
+
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+export function Cues({ desk, session, queue, refused }) {
+  const [text, setText] = useState("");
+  const field = useRef(null);
+  const templates = desk.templates[queue] ?? desk.templates[""] ?? [];
+  const sent = [...desk.cues.values()].filter((cue) => cue.session === session.id).reverse();
+  const send = async (line) => {
+    if (!line.trim()) return;
+    try {
+      await desk.ask("send_cue", { session: session.id }, { text: line });
+      setText("");
+      field.current?.focus();
+    } catch (error) {
+      refused(error);
+    }
+  };
+  return html`<section class="cues" aria-label="Cues">
+    <h3>Cues for ${session.agent_name}</h3>
+    <form onSubmit=${(event) => { event.preventDefault(); send(text); }}>
+      <input ref=${field} id="cue" aria-label="Text for the agent" placeholder="Write to the agent (C)" maxlength="500" list="templates"
+        autocomplete="off" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
+      <datalist id="templates">${templates.map((line) => html`<option key=${line} value=${line}></option>`)}</datalist>
+      <button type="submit" disabled=${!text.trim()}>Send</button>
+    </form>
+    ${!!templates.length && html`<div class="templates">${templates.map(
+      (line) => html`<button type="button" key=${line} onClick=${() => send(line)}>${line}</button>`)}</div>`}
+    <ul>${sent.map((cue) => html`<li key=${cue.id} data-reply=${cue.reply ?? undefined}>
+      <span>${cue.text}</span>
+      <span class="faint" title=${[["sent", cue.sent_at], ["delivered", cue.delivered_at], ["read", cue.read_at], ["answered", cue.replied_at]]
+        .filter(([, at]) => at).map(([what, at]) => `${what} ${clock(at)}`).join(", ")}>${cueState(cue)} ${clock(cue.replied_at ?? cue.read_at ?? cue.delivered_at ?? cue.sent_at)}</span>
+    </li>`)}</ul>
+  </section>`;
+}
