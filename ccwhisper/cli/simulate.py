@@ -91,8 +91,10 @@ def _told(host: str, port: int, domain: str, agents: int, coaches: int, password
         "",
         "Callers and agents do what they are told over the Event Socket, with any client:",
         "  api sim call 1001 +493023125042 Ada+Ahorn     api sim legs     api sim stories 5",
-        f"  printf 'auth %s\\n\\napi sim call 1001\\n\\nexit\\n\\n' \"${_PASSWORD}\" | nc {host} {port}",
-        "docs/cli.md lists the commands.",
+        "In bash, without one:",
+        f"  (exec 3<>/dev/tcp/{host}/{port};"
+        f" printf 'auth %s\\n\\napi sim legs\\n\\nexit\\n\\n' \"${_PASSWORD}\" >&3; cat <&3)",
+        "docs/simulator.md lists the commands.",
         "",
         "Ctrl-C ends it.",
     ]

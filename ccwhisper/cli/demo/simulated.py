@@ -59,6 +59,8 @@ def run(out: Output, screen: Screen) -> int:
         return Exit.OK
     except KeyboardInterrupt:
         return Exit.OK if settled else Exit.INTERRUPTED
+    except BrokenPipeError:
+        raise  # nobody reads any more; how that ends is the same for every command
     except Refused as error:
         out.note(visible(f"{error.message} [{error.code}]"))
         return Exit.FAILED
