@@ -1,5 +1,5 @@
 // Lines of text for the agent: typed or chosen, and what became of them.
-import { html, useRef, useState } from "./ui.js";
+import { html, useState } from "./ui.js";
 import { cueState } from "./words.js";
 
 function clock(seconds) {
@@ -8,15 +8,13 @@ function clock(seconds) {
 
 export function Cues({ desk, session, queue, refused }) {
   const [text, setText] = useState("");
-  const field = useRef(null);
   const templates = desk.templates[queue] ?? desk.templates[""] ?? [];
   const sent = [...desk.cues.values()].filter((cue) => cue.session === session.id).reverse();
   const send = async (line) => {
     if (!line.trim()) return;
     try {
       await desk.ask("send_cue", { session: session.id }, { text: line });
-      setText("");
-      field.current?.focus();
+      if (line === text) setText("");
     } catch (error) {
       refused(error);
     }
@@ -24,9 +22,8 @@ export function Cues({ desk, session, queue, refused }) {
   return html`<section class="cues" aria-label="Cues">
     <h3>Cues for ${session.agent_name}</h3>
     <form onSubmit=${(event) => { event.preventDefault(); send(text); }}>
-      <input ref=${field} id="cue" aria-label="Text for the agent" placeholder="Write to the agent (C)" maxlength="500" list="templates"
+      <input id="cue" aria-label="Text for the agent" placeholder="Write to the agent (C)" maxlength="500"
         autocomplete="off" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
-      <datalist id="templates">${templates.map((line) => html`<option key=${line} value=${line}></option>`)}</datalist>
       <button type="submit" disabled=${!text.trim()}>Send</button>
     </form>
     ${!!templates.length && html`<div class="templates">${templates.map(
