@@ -113,5 +113,5 @@ def _asked(request: cmd.Request) -> tuple[str, str]:
             return "reply", request.reply.value
         case cmd.RaiseHand():
             return "hand", request.note
-        case cmd.LowerHand():
+        case _:  # cmd.LowerHand
             return "lower_hand", ""

@@ -202,8 +202,6 @@ class Turn:
 
     def enter(self, session: Session, mode: Mode) -> Session:
         """Be in another mode, with the beep that belongs to it."""
-        if mode is session.mode:
-            return session
         if mode is Mode.LISTEN:
             self.leave_mode(session)
         session = self.change(session, mode=mode, wanted=mode)

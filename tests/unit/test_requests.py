@@ -10,8 +10,8 @@ from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound, Unavailable
-from ccwhisper.coaching.model import Call, Follow
-from ccwhisper.coaching.modes import Mode, Talk
+from ccwhisper.coaching.model import Call, Follow, Phase
+from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import MONITOR, VIEW, QueuePolicy
 from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach
 
@@ -127,3 +127,83 @@ def test_nothing_is_asked_of_a_switch_that_is_away(world: World, call: Call) -> 
     ):
         with pytest.raises(Unavailable):
             world.feed(request)
+
+
+def test_nothing_is_asked_of_a_session_that_is_ending(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.prompt = False
+    world.feed(cmd.Leave(session.coach, session.id))
+    with pytest.raises(Conflict) as refusal:
+        world.feed(cmd.SetMode(session.coach, session.id, Mode.WHISPER))
+    assert (refusal.value.code, refusal.value.retry) == ("session_ended", False)
+
+
+def test_an_agent_on_two_calls(world: World, call: Call) -> None:
+    second = world.bridge(caller_leg("c2"), agent_leg("a2"))
+    assert second
+    with pytest.raises(Conflict) as refusal:
+        world.start(agent="ana")
+    assert refusal.value.code == "target_ambiguous"
+    assert world.start(second, agent="ana").target == "a2"
+
+
+def test_without_any_switch_no_agent_is_waited_for() -> None:
+    with pytest.raises(Unavailable) as refusal:
+        World().start(agent="ana", follow=Follow.AGENT)
+    assert refusal.value.code == "node_unavailable"
+
+
+def test_no_mode_without_a_call(world: World, call: Call) -> None:
+    between, waiting = (
+        world.coached(call, follow=Follow.AGENT),
+        world.start(None, coach("dora"), agent="ben", follow=Follow.AGENT),
+    )
+    world.unbridge("c1", "a1")
+    world.answer(waiting)
+    for session in (between, waiting):
+        with pytest.raises(Conflict) as refusal:
+            world.mode(session, Mode.WHISPER)
+        assert refusal.value.code == "not_listening"
+        world.mode(session, Mode.LISTEN)
+    assert world.session(between).phase is Phase.ATTACHED
+
+
+def test_between_calls_the_queues_are_the_agents_own(world: World) -> None:
+    world.rules = replace(RULES, agents={})
+    call = world.bridge(caller_leg("c1"), agent_leg("a1", cc_agent="zoe", cc_queue="vip"))
+    session = world.coached(call, coach(queues=frozenset({"vip"})), follow=Follow.AGENT)
+    world.unbridge("c1", "a1")
+    with pytest.raises(Forbidden) as refusal:  # nobody knows which queues Zoe serves
+        world.mode(session, Mode.LISTEN)
+    assert refusal.value.code == "queue_out_of_scope"
+
+
+def test_facts_about_a_session_that_is_gone(world: World, call: Call) -> None:
+    before = world.state
+    effects = world.feed(
+        ev.GateTold("gone", Gate.AGENT),
+        ev.DialFailed("gone", "USER_BUSY"),
+        ev.BeepFailed("gone", "-ERR"),
+        ev.CommandFailed("gone", "gate", "-ERR"),
+    )
+    assert effects == []
+    assert world.state == before
+
+
+def test_whose_session_is_ending_may_start_the_next_one_with_the_same_phone(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.prompt = False
+    world.feed(cmd.Leave(session.coach, session.id))
+    assert world.start(call).phase is Phase.DIALLING
+
+
+def test_an_agent_is_enough_to_find_his_call(world: World, call: Call) -> None:
+    assert world.start(agent="ana").call == call.id
+
+
+def test_what_would_open_no_gate_now_needs_no_role(world: World, call: Call) -> None:
+    """Between calls; where the next one is met, the rights that the session has are checked again."""
+    session = world.coached(call, mode=Mode.WHISPER, follow=Follow.AGENT)
+    world.unbridge("c1", "a1")
+    world.feed(cmd.SetMuted(coach(roles=frozenset()), session.id, False))
+    assert world.gate(session) is Gate.CLOSED

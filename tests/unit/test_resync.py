@@ -148,3 +148,37 @@ def test_nothing_is_decided_about_a_switch_that_cannot_be_seen(world: World, cal
     world.feed(ev.NodeLost(NODE, "gone"))
     assert world.wait(RULES.ring_seconds + 3) == []
     assert world.session(session).phase is Phase.DIALLING
+
+
+def test_what_happens_on_one_switch_is_nothing_to_the_others(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.WHISPER, talk=Talk.PUSH)
+    world.feed(cmd.Press(session.coach, session.id))
+    world.feed(ev.NodeSynced("n2", ()), ev.NodeLost("n2", "gone"), ev.NodeSynced("n2", ()))
+    assert world.session(session).pressed
+    assert world.gate(session) is Gate.AGENT
+    assert list(world.state.calls) == [call.id]
+
+
+def test_an_open_gate_is_not_believed_in_while_its_switch_is_away(world: World, call: Call) -> None:
+    session = world.coached(call, mode=Mode.BARGE)
+    world.take(fx.TellGate)
+    world.feed(ev.NodeLost(NODE, "gone"))
+    assert world.take(fx.TellGate) == [], "nobody is there to be told"
+    assert world.session(session).asked is Gate.CLOSED
+
+
+def test_a_session_that_was_ending_is_hung_up_again(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.prompt = False
+    world.feed(cmd.Leave(session.coach, session.id), ev.NodeLost(NODE, "gone"))
+    leg = caller_leg(session.leg, outbound=True, is_coach=True, coach=world.take(fx.Attach)[0].record)
+    effects = world.feed(ev.NodeSynced(NODE, (leg, *world.legs.values())))
+    assert [each.leg for each in effects if isinstance(each, fx.HangUp)] == [session.leg]
+    assert world.session(session).phase is Phase.ENDING
+    effects = world.wait(60)
+    assert [each.leg for each in effects if isinstance(each, fx.HangUp)] == [session.leg]
+
+
+def test_a_leg_of_ours_without_a_session_is_left_to_whom_it_talks_to(world: World) -> None:
+    pair = caller_leg("stray", is_coach=True, peer="c1"), caller_leg("c1", peer="stray")
+    assert not [each for each in world.feed(ev.NodeSynced(NODE, pair)) if isinstance(each, fx.HangUp)]

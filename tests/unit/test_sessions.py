@@ -252,3 +252,12 @@ def test_the_lease_is_renewed_while_the_service_lives(world: World) -> None:
     world.feed(ev.NodeLost(NODE, "gone"))
     world.wait(RULES.lease_every)
     assert world.take(fx.RenewLease) == []
+
+
+def test_the_rate_of_one_call_is_nothing_to_another(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.bridge(caller_leg("c2"), agent_leg("a2", "1002@dom"))
+    world.take(fx.Attach)
+    world.feed(ev.RateChanged(NODE, "a2", 16000), ev.RateChanged(NODE, "a1", 8000))
+    assert world.take(fx.Attach) == []
+    assert world.session(session).phase is Phase.ATTACHED

@@ -110,3 +110,13 @@ def test_what_closes_the_gate_needs_no_role(world: World, call: Call) -> None:
     world.feed(cmd.SetMuted(nobody, session.id, True), cmd.SetTalk(nobody, session.id, Talk.PUSH))
     world.feed(cmd.Release(nobody, session.id))
     assert world.gate(session) is Gate.CLOSED
+
+
+def test_a_key_is_not_held_long_enough_to_need_it(world: World, call: Call) -> None:
+    """Each press starts with an empty buffer."""
+    session = world.coached(call, mode=Mode.WHISPER, talk=Talk.PUSH)
+    for _ in range(30):
+        world.feed(cmd.Press(session.coach, session.id))
+        world.wait(RULES.refresh_seconds / 25)
+    assert world.gate(session) is Gate.AGENT
+    assert world.take(fx.RefreshGate) == []

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Call, Follow, Phase
@@ -201,3 +202,42 @@ def test_a_call_that_ends_while_the_coachs_phone_rings(world: World, call: Call)
 def test_a_coachs_leg_that_no_session_is_for_does_not_stay(world: World) -> None:
     effects = world.feed(ev.Parked(NODE, "stray", ours=True), ev.Parked(NODE, "theirs", ours=False))
     assert [each.leg for each in effects if isinstance(each, fx.HangUp)] == ["stray"]
+
+
+def test_whoever_comes_along_gives_the_next_leg_its_jitter_buffer(world: World, call: Call) -> None:
+    world.coached(call, follow=Follow.AGENT)
+    world.hang_up("a1")
+    world.take(fx.EnableJitterBuffer)
+    world.bridge(caller_leg("c2"), agent_leg("a2", buffered=False))
+    order = [type(each) for each in world.effects if isinstance(each, fx.EnableJitterBuffer | fx.Attach)]
+    assert order[-2:] == [fx.EnableJitterBuffer, fx.Attach]
+
+
+def test_nobody_comes_along_to_media_that_bypass_the_switch(world: World, call: Call) -> None:
+    world.coached(call, follow=Follow.AGENT)
+    world.hang_up("a1")
+    world.bridge(caller_leg("c2", media_in_switch=False), agent_leg("a2"))
+    assert world.endings() == ["media_not_in_switch"]
+
+
+def test_a_session_that_ends_is_not_moved_any_more(world: World, call: Call) -> None:
+    session = world.coached(call, follow=Follow.AGENT)
+    world.prompt = False
+    world.feed(cmd.Leave(session.coach, session.id))
+    world.bridge(caller_leg("c2"), agent_leg("a1"))
+    world.feed(ev.Parked(NODE, session.leg, ours=True))
+    after = world.session(session)
+    assert (after.phase, after.call) == (Phase.ENDING, call.id)
+    assert world.take(fx.Attach)[1:] == []
+
+
+def test_a_coach_whose_turn_has_not_come_waits_for_a_call_that_comes_back(world: World, call: Call) -> None:
+    world.prompt = False
+    slow, queued = world.start(call), world.start(call, coach("dora"))
+    world.park(slow.leg)
+    world.park(queued.leg)
+    world.unbridge("c1", "a1")
+    assert world.session(queued).deadline is not None
+    world.bridge(caller_leg("c1"), agent_leg("a1"))
+    world.wait(RULES.seek_grace)
+    assert (world.session(queued).phase, world.session(queued).deadline) == (Phase.CONNECTED, None)

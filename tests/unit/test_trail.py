@@ -9,7 +9,7 @@ import pytest
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
-from ccwhisper.coaching.model import Actor, Call
+from ccwhisper.coaching.model import Actor, Call, Reply
 from ccwhisper.coaching.modes import Mode, Talk
 from ccwhisper.coaching.policy import MONITOR, ROLE_WHISPER, VIEW
 from ccwhisper.coaching.trail import Row, refused
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.unit
         (cmd.Release(coach(), "s1"), "release", ""),
         (cmd.TakeOver(coach(), "s1"), "take_over", ""),
         (cmd.Leave(coach(), "s1"), "leave", ""),
+        (cmd.SendCue(coach(), "s1", "q1", "slow down", 1.0), "cue", "slow down"),
     ],
 )
 def test_a_refusal_says_whose_session_it_was_about(
@@ -46,6 +47,20 @@ def test_a_refusal_says_whose_session_it_was_about(
     assert session.id == "s1"
     row = refused(world.state, replace(request_, actor=stranger, origin="http ::1"), "session_not_found")
     assert row == replace(nobody, agent=session.agent, call=call.id, node=NODE)
+
+
+AGENTS = [
+    (cmd.MarkCue(coach(), "ana", "q1", True, 1.0), "read_cue", "q1"),
+    (cmd.ReplyToCue(coach(), "ana", "q1", Reply.GOT_IT, 1.0), "reply", "got_it"),
+    (cmd.RaiseHand(coach(), "ana", "angry", 1.0), "hand", "angry"),
+    (cmd.LowerHand(coach(), "ana"), "lower_hand", ""),
+]
+
+
+@pytest.mark.parametrize(("request_", "action", "detail"), AGENTS)
+def test_a_refused_request_of_an_agent_says_whose_it_was(world: World, request_: Any, action: str, detail: str) -> None:
+    row = refused(world.state, request_, "forbidden")
+    assert (row.action, row.detail, row.agent, row.session) == (action, detail, "ana", None)
 
 
 def test_a_refused_start_says_what_it_was_to_coach(world: World, call: Call) -> None:
