@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.scenarios")  # they are no test modules, and their assertions must speak
+
 CATEGORIES = ("unit", "protocol", "e2e", "browser", "live")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the scenarios come to is kept, switch by switch."""
+    from tests.scenarios.record import Record
+
+    config.pluginmanager.register(Record(config.rootpath / "reports"), "scenarios")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

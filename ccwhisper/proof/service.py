@@ -11,16 +11,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
 import jwt
 
 from ccwhisper.coaching.policy import EVERY_QUEUE, MONITOR, ROLE_BARGE, ROLE_WHISPER, VIEW
-from ccwhisper.proof.node import PrivateNode
+
+PROGRAM: Final = (sys.executable, "-m", "ccwhisper")
+"""The `ccwhisper` command."""
+
+
+class ServiceNode(Protocol):
+    """What the service and its users must know of a switch. A `PrivateNode` is one."""
+
+    host: str
+    esl_port: int
+    esl_password: str
+    domain: str
+    version: str
+
+    def api(self, command: str) -> str:
+        """The answer to one `api` command."""
 
 
 class ServiceError(RuntimeError):
@@ -79,14 +94,21 @@ class Api:
 
 
 class ServiceProcess:
-    """`ccwhisper serve` for one private node, on a free port, with agents 1001 to 1004.
+    """`ccwhisper serve` for one node, on a free port, with agents 1001 to 1004.
 
     The state directory lives as long as this object, so `kill` and `start` is a crash and a restart of one
-    installation.
+    installation. `program` is what is run with the arguments of `serve`.
     """
 
-    def __init__(self, node: PrivateNode, extra: str = "", agents: Iterable[str] = ("1001", "1002", "1003", "1004")):
+    def __init__(
+        self,
+        node: ServiceNode,
+        extra: str = "",
+        agents: Iterable[str] = ("1001", "1002", "1003", "1004"),
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self._node = node
+        self._program = tuple(program)
         self._directory = tempfile.TemporaryDirectory(prefix="ccwhisper-service-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self.secret = secrets.token_hex(32)
@@ -122,7 +144,7 @@ class ServiceProcess:
         }
         with self.output.open("a") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ccwhisper", "--json", "serve", "--config", str(self.config)],
+                [*self._program, "--json", "serve", "--config", str(self.config)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -13,6 +13,10 @@ from gevent import socket
 from gevent.queue import Queue
 
 from ccwhisper.switch.wire import Connection
+from tests.scenarios.cable import Cable
+from tests.scenarios.record import seen
+from tests.scenarios.simulated import SimNode, SimStage
+from tests.scenarios.stage import TIMES
 
 PASSWORD = "open sesame"
 DEADLINE = 5.0
@@ -204,3 +208,70 @@ def ours(switch: Switch) -> Iterator[Subject]:
     one = Subject("ccwhisper", switch)
     yield one
     one.close()
+
+
+# --- scenarios on the simulator ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[SimNode]:
+    """The simulator that scenarios share."""
+    with SimNode() as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def cable(node: SimNode) -> Iterator[Cable]:
+    """Between it and the service."""
+    with Cable(node.host, node.esl_port) as cable:
+        yield cable
+
+
+@pytest.fixture(scope="session")
+def whole_stage(node: SimNode, cable: Cable) -> Iterator[SimStage]:
+    """The service that they share, and the people."""
+    stage = SimStage(node, TIMES)
+    cable.carry(stage.service)
+    with stage:
+        yield stage
+
+
+@pytest.fixture
+def own_stage(whole_stage: SimStage) -> SimStage:
+    """A stage whose service may be killed: here it is the shared one, which is started again."""
+    return whole_stage
+
+
+@pytest.fixture(scope="session")
+def new_stage() -> type[SimStage]:
+    """What makes a stage, for those who need one of their own."""
+    return SimStage
+
+
+@pytest.fixture
+def on_stage(request: pytest.FixtureRequest) -> Callable[..., Iterator[SimStage]]:
+    """One test on a stage, with nobody on it before and after; `restored` is called when the test is over."""
+
+    def use(stage: SimStage, restored: Callable[[], object] = lambda: None) -> Iterator[SimStage]:
+        stage.verdicts.clear()
+        stage.said.clear()
+        yield stage
+        seen(request, stage)
+        restored()
+        stage.clear()
+
+    return use
+
+
+@pytest.fixture
+def stage(whole_stage: SimStage, on_stage: Callable[..., Iterator[SimStage]]) -> Iterator[SimStage]:
+    """The shared stage."""
+    yield from on_stage(whole_stage)
+
+
+@pytest.fixture
+def bare_stage(stage: SimStage, node: SimNode) -> Iterator[SimStage]:
+    """The shared stage, while new legs have no jitter buffer of their own."""
+    node.sim("buffer off")
+    yield stage
+    node.sim("buffer on")

@@ -103,7 +103,7 @@ def test_who_cannot_be_called(world: Simulated) -> None:
     assert world.bgapi("originate user/1001@elsewhere &park()", 0.1).startswith("-ERR SUBSCRIBER_ABSENT")
 
 
-# the same as tests/live/test_topology.py::test_hold_and_unhold
+# the same as tests/scenarios/topology.py::test_hold_and_unhold
 @pytest.mark.parametrize("how", ["phone", "command"])
 def test_hold_and_unhold(world: Simulated, how: str) -> None:
     caller, agent = world.call()
@@ -117,7 +117,7 @@ def test_hold_and_unhold(world: Simulated, how: str) -> None:
     assert world.api("uuid_hold nobody") == "+OK Success\n"
 
 
-# the same as tests/live/test_topology.py::test_a_transfer_takes_the_coach_along_in_listen
+# the same as tests/scenarios/topology.py::test_a_transfer_takes_the_coach_along_in_listen
 @pytest.mark.parametrize("how", ["blind", "attended"])
 def test_a_transfer_leaves_the_coach_behind(world: Simulated, how: str) -> None:
     """The caller goes on with somebody else; the coach's leg has lost its target, and parks or ends."""
@@ -248,7 +248,7 @@ def test_an_agent_who_does_not_answer_is_passed_over(world: Simulated) -> None:
     assert world.legs()["1002"]["peer"] == caller
 
 
-# the same as tests/live/test_topology.py::test_an_agent_who_stays_off_hook_takes_the_next_caller
+# the same as tests/scenarios/topology.py::test_an_agent_who_stays_off_hook_takes_the_next_caller
 def test_an_agent_who_stays_off_hook(world: Simulated) -> None:
     for agent in range(1001, 1009):
         world.api(f"callcenter_config agent set status {agent}@{DOMAIN} 'On Break'")

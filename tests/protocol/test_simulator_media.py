@@ -32,7 +32,7 @@ def levels(world: Simulated, leg: str, ms: int) -> dict[str, float]:
 # --- the gate ---------------------------------------------------------------------------------------------------------
 
 
-# the same as tests/live/test_matrix.py::test_listen_whisper_barge_and_back
+# the same as tests/scenarios/matrix.py::test_listen_whisper_barge_and_back
 def test_the_gate(world: Simulated) -> None:
     caller, agent = world.call()
     coach = world.coach(agent)
@@ -58,7 +58,7 @@ def test_a_gate_moves_with_the_next_frame_and_two_commands_take_two(world: Simul
     assert world.world.switch.legs[agent].bugs[0].hear_read
 
 
-# the same as tests/live/test_matrix.py::test_two_coaches_in_mixed_modes
+# the same as tests/scenarios/matrix.py::test_two_coaches_in_mixed_modes
 def test_a_coach_hears_the_whisper_of_those_who_came_before_him(world: Simulated) -> None:
     caller, agent = world.call()
     coaches = {user: world.coach(agent, user) for user in ("9001", "9002", "9003")}
@@ -72,7 +72,7 @@ def test_a_coach_hears_the_whisper_of_those_who_came_before_him(world: Simulated
     assert world.hears(caller) == {"1001"}
 
 
-# the same as tests/live/test_matrix.py::test_three_coaches_in_mixed_modes
+# the same as tests/scenarios/matrix.py::test_three_coaches_in_mixed_modes
 def test_in_a_barge_everybody_hears_everybody(world: Simulated) -> None:
     caller, agent = world.call()
     coaches = {user: world.coach(agent, user) for user in ("9001", "9002", "9003")}
@@ -131,7 +131,7 @@ def test_after_a_new_codec_nobody_hears_the_coach_until_he_attaches_anew(world: 
 # --- the beep ---------------------------------------------------------------------------------------------------------
 
 
-# the same as tests/live/test_matrix.py::test_the_beep_is_for_the_agent_alone
+# the same as tests/scenarios/matrix.py::test_the_beep_is_for_the_agent_alone
 def test_a_displace_with_mux_is_heard_by_the_agent_alone(world: Simulated) -> None:
     caller, agent = world.call()
     coach = world.coach(agent)

@@ -87,7 +87,7 @@ def test_a_transfer_onto_the_same_leg_closes_the_gate(world: Simulated) -> None:
     assert world.dump(coach)["variable_eavesdrop_enable_dtmf"] == "false"
 
 
-# the same as tests/live/test_topology.py::test_a_barge_is_not_heard_by_the_next_caller, with nobody to prevent it
+# the same as tests/scenarios/topology.py::test_a_barge_is_not_heard_by_the_next_caller, with nobody to prevent it
 @pytest.mark.parametrize("who", ["bridged by command", "off-hook"])
 def test_the_gate_survives_a_bridge_with_the_next_caller(world: Simulated, who: str) -> None:
     if who == "off-hook":

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from ccwhisper.proof.stage import TONES, Coach, Scene, Stage, wait_until
-from ccwhisper.proof.tones import level_dbfs
+from tests.scenarios.stage import FLOOR, NUMBERS, SILENT, TONES, Coach, NotAsExpected, Scene, Stage, wait_until
 
-pytestmark = pytest.mark.live
-
-MODES = ("listen", "whisper", "barge")
+GATES = {"listen": "closed", "whisper": "agent", "barge": "everyone"}
+MODES = tuple(GATES)
 
 
 def heard_in(mode: str) -> dict[str, set[str]]:
@@ -29,27 +27,27 @@ def nothing_stays(stage: Stage) -> None:
     wait_until("no calls and no sessions are left", lambda: not stage.calls() and not stage.coaches())
 
 
-def the_call(stage: Stage, agent: str, before: str = "") -> str:
+def the_call(stage: Stage, agent: str, before: str = "", number: str = NUMBERS["caller"]) -> str:
     """Wait for the one call that this agent is on, a call from outside, another than the one `before`."""
 
     def found() -> str | None:
         calls = [call for call in stage.calls() if [each["agent"] for each in call["agents"]] == [agent]]
         if len(calls) != 1 or calls[0]["id"] == before or calls[0]["direction"] != "inbound":
             return None
-        assert calls[0]["number"] == "+4930123"  # by whatever way the caller came here
+        assert calls[0]["number"] == number  # by whatever way the caller came here
         return str(calls[0]["id"])
 
     return str(wait_until(f"{agent} has a call", found))
 
 
 def on(coach: Coach, call: str, mode: str) -> None:
-    """Wait until a session is on a call, in a mode, with its gate confirmed."""
+    """Wait until a session is on a call, in a mode, with the gate of this mode confirmed."""
 
     def there() -> bool:
         view = coach.view()
-        return view["call"] == call and view["mode"] == mode and view["settled"] is True
+        return (view["call"], view["mode"], view["gate"], view["settled"]) == (call, mode, GATES[mode], True)
 
-    wait_until(f"{coach.name} is on the call in {mode}", there)
+    wait_until(f"{coach.name} is on the call in {mode}", there, 3)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -65,14 +63,14 @@ def test_hold_and_unhold(stage: Stage, mode: str, how: str) -> None:
         stage.node.api(f"uuid_hold {leg}")
     wait_until("the call is shown as held", lambda: stage.calls()[0]["held"])
     wait_until("the gate is closed", lambda: carla.view()["gate"] == "closed")
-    stage.expect(scene, [carla], label="on hold", caller=(), agent=(), carla=())
+    stage.expect(scene, [carla], label="on hold", caller=(), agent=(), carla=(), beep_allowed=True)
     assert carla.view()["mode"] == mode
     if how == "phone":
         scene.agent.unhold()
     else:
         stage.node.api(f"uuid_hold off {leg}")
     on(carla, scene.id, mode)
-    stage.expect(scene, [carla], label="back again", **heard_in(mode))
+    stage.expect(scene, [carla], label="back again", beep_allowed=True, **heard_in(mode))
     assert not stage.calls()[0]["held"]
 
 
@@ -81,7 +79,7 @@ def test_a_mode_asked_for_during_hold_is_granted_after_it(stage: Stage) -> None:
     carla = stage.coach("carla", scene)
     scene.agent.hold()
     wait_until("the call is shown as held", lambda: stage.calls()[0]["held"])
-    carla.api.ask("PUT", f"/sessions/{carla.session}/mode", {"mode": "whisper"})
+    carla.ask_mode("whisper")
     stage.expect(scene, [carla], label="on hold", caller=(), agent=(), carla=(), beep_allowed=True)
     scene.agent.unhold()
     on(carla, scene.id, "whisper")
@@ -90,15 +88,15 @@ def test_a_mode_asked_for_during_hold_is_granted_after_it(stage: Stage) -> None:
 
 def transferred(stage: Stage, scene: Scene, how: str) -> Scene:
     """The agent sends the caller to 1002, and hangs up."""
-    second = stage.phone("1002", stage.tone("colleague"))
+    second = stage.phone_of("1002", "colleague")
     if how == "blind":
-        assert scene.agent.refer("1002").accepted == 202
-        there = second.wait_call(5).wait("up")
+        scene.agent.refer("1002")
+        there = second.wait_call().wait("up")
     else:
         scene.agent.hold()
-        consult = stage.phone("1001", stage.tone("agent")).dial("1002").wait("up")
-        there = second.wait_call(5).wait("up")
-        assert scene.agent.refer_replaces(consult).accepted == 202
+        consult = stage.phone_of("1001", "agent").dial("1002").wait("up")
+        there = second.wait_call().wait("up")
+        scene.agent.refer_replaces(consult)
         consult.wait("ended")
     scene.agent.hangup()
     call = the_call(stage, "1002", scene.id)
@@ -129,9 +127,9 @@ def test_after_a_transfer_a_follower_of_the_agent_waits_for_his_next_call(stage:
         {"caller": after.caller, "colleague": after.agent, "carla": carla.heard_by_phone},
         {name: TONES[name] for name in ("caller", "colleague", "carla")},
     )
-    assert [name for name, level in heard["carla"].items() if level > -60] == []
-    assert heard["caller"]["carla"] < -80
-    assert heard["colleague"]["carla"] < -60
+    assert [name for name, level in heard["carla"].items() if level > SILENT] == []
+    assert heard["caller"]["carla"] < FLOOR
+    assert heard["colleague"]["carla"] < SILENT
     after.caller.hangup()
     wait_until("the call is over", lambda: not stage.calls())
     following = stage.call()
@@ -150,19 +148,19 @@ def test_a_barge_is_not_heard_by_the_next_caller(stage: Stage, follow: str) -> N
     since = other.caller.mark()
     stage.node.api(f"uuid_bridge {stage.leg_of(scene.agent)} {stage.leg_of(other.caller)}")
     wait_until("the first caller is released", lambda: scene.caller.state == "ended")
-    after = Scene(the_call(stage, "1001", scene.id), other.caller, scene.agent, "1001", "second", "agent")
+    call = the_call(stage, "1001", scene.id, NUMBERS["second"])
+    after = Scene(call, other.caller, scene.agent, "1001", "second", "agent")
     if follow == "agent":
         on(carla, after.id, "listen")
         stage.expect(after, [carla], label="the next caller", caller={"agent"}, agent={"second"})
     else:
         assert carla.wait("ended")["reason"] == "call_ended"
-        stage.expect(after, label="the next caller", caller={"agent"}, agent={"second"})
+        stage.expect(after, label="the next caller", caller={"agent"}, agent={"second"}, absent={"carla"})
     # How long a trace there was is the benchmark's business (goal 200 ms); more than that is a failure here too.
-    heard = [
-        level_dbfs(other.caller.heard(at, at + 100_000_000), TONES["carla"], 8000) > -50
-        for at in range(since, other.caller.mark() - 100_000_000, 100_000_000)
-    ]
-    assert sum(heard) <= 2
+    levels = stage.windows(other.caller, "carla", since, other.caller.mark() - 100_000_000, 0.1)
+    heard = [level for level in levels[::5] if level > -50]
+    if len(heard) > 2:
+        raise NotAsExpected(f"the next caller hears carla for {len(heard) / 10} s")
 
 
 @pytest.mark.parametrize("mode", ["whisper", "barge"])
@@ -170,8 +168,8 @@ def test_an_agent_who_stays_off_hook_takes_the_next_caller(stage: Stage, mode: s
     others = [f"{user}@{stage.node.domain}" for user in ("1001", "1002")]
     for each in others:
         stage.node.api(f"callcenter_config agent set status {each} 'On Break'")
-    standby = stage.phone("1004", stage.tone("agent")).dial("6000").wait("up")
-    callers = {name: stage.outside(stage.tone(name)) for name in ("caller", "second")}
+    standby = stage.phone_of("1004", "agent").dial("6000").wait("up")
+    callers = {name: stage.caller_phone(name) for name in ("caller", "second")}
     try:
         first = callers["caller"].dial("5000").wait("up")
         scene = Scene(the_call(stage, "1004"), first, standby, "1004")
@@ -181,7 +179,7 @@ def test_an_agent_who_stays_off_hook_takes_the_next_caller(stage: Stage, mode: s
         wait_until("carla waits", lambda: carla.view()["call"] is None or not stage.calls())
         wait_until("the gate is closed", lambda: carla.view()["gate"] == "closed")
         second = callers["second"].dial("5000").wait("up")
-        after = Scene(the_call(stage, "1004", scene.id), second, standby, "1004", "second")
+        after = Scene(the_call(stage, "1004", scene.id, NUMBERS["second"]), second, standby, "1004", "second")
         kept = "whisper" if mode == "whisper" else "listen"
         on(carla, after.id, kept)
         heard = {"caller": {"agent"}, "agent": {"second", "carla"} if kept == "whisper" else {"second"}}
@@ -203,7 +201,7 @@ def test_hang_up_of_each_party_in_each_mode(stage: Stage, party: str, mode: str)
     reason = carla.wait("ended")["reason"]
     if party == "coach":
         assert reason == "coach_left"
-        stage.expect(scene, label="the coach has gone", **heard_in("listen"))
+        stage.expect(scene, label="the coach has gone", beep_allowed=True, **heard_in("listen"))
         scene.caller.hangup()
     else:
         assert reason == "call_ended"

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from ccwhisper.proof.service import ServiceProcess
+
 
 class Cable:
     """Forwards every connection to its port to another port of this host. Two threads a connection."""
@@ -22,6 +24,14 @@ class Cable:
         self._threads: list[threading.Thread] = []
         self._whole = True
         self._start(self._accept)
+
+    def carry(self, service: ServiceProcess) -> None:
+        """From its next start on, a service reaches its node through this cable."""
+        config = service.config.read_text()
+        old, new = (f"\nport = {port}\n" for port in (self._target[1], self.port))
+        if config.count(old) != 1:
+            raise ValueError("the service is not configured for the node that the cable leads to")
+        service.config.write_text(config.replace(old, new))
 
     def cut(self) -> None:
         """Every connection ends at once, and new ones are closed as soon as they are made."""

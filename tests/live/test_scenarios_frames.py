@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.frames import *
+
+pytestmark = pytest.mark.live

@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.matrix import *
+
+pytestmark = pytest.mark.live

@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.restart import *
+
+pytestmark = pytest.mark.live

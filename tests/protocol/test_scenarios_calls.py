@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.calls import *
+
+pytestmark = pytest.mark.protocol

@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.faults import *
+
+pytestmark = pytest.mark.protocol

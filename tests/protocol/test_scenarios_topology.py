@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.topology import *
+
+pytestmark = pytest.mark.protocol
