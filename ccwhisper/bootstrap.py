@@ -121,8 +121,9 @@ def _usable(config: Config) -> Database:
         elif error.code == "database_unreachable":
             logger.warning("%s", error)
         else:
-            found.close()
             raise
+    finally:
+        found.close()  # for now: it opens again when there is something to write
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import gevent
 import pytest
 
 from ccwhisper.coaching import effects as fx
@@ -20,7 +21,7 @@ from ccwhisper.coaching.errors import Unavailable
 from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.policy import AUDIT, MONITOR, VIEW
 from ccwhisper.coaching.trail import Filter
-from ccwhisper.store import rows
+from ccwhisper.store import archive, recorder, rows
 from ccwhisper.store.archive import PIECE, Archive
 from ccwhisper.store.database import Database
 from ccwhisper.web.limits import Limits
@@ -135,6 +136,25 @@ def test_what_is_refused_again_and_again_is_counted(service: Service, auditor: C
     assert len(trail(auditor, 1)) == 1
     service.run(lambda: service.archive.record.sweep(everything=True))
     assert [row["times"] for row in trail(auditor, 2)] == [1, 19]
+
+
+def test_the_number_of_them_is_a_row_although_nothing_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(recorder, "ALIKE_SECONDS", 0.05)
+    database = Database.sqlite(tmp_path / "x.db")
+    database.upgrade()
+    kept = Archive(database, tmp_path, "i")
+    kept.start()
+    for _ in range(3):
+        kept.record(fx.Audit("press", Actor("a", "A"), None, None, None, None, "", "", "not_listening"), 1.7e9)
+    deadline = time.monotonic() + PATIENCE
+    while len(rows.search(database, Filter()).rows) < 2:
+        assert time.monotonic() < deadline
+        gevent.sleep(0.01)
+    assert [row.times for row in rows.search(database, Filter()).rows] == [2, 1]
+    kept.stop()
 
 
 def test_strangers_are_no_rows(service: Service, auditor: Client, caplog: pytest.LogCaptureFixture) -> None:
@@ -298,25 +318,25 @@ def test_rows_of_one_life_are_written_by_the_next(tmp_path: Path) -> None:
 def test_a_server_that_is_shut_down_and_comes_back(server: postgres.Server, tmp_path: Path) -> None:
     database = Database.postgresql(server.database())
     database.upgrade()
-    archive = Archive(database, tmp_path, "i", pauses=(0.05, 0.2))
-    archive.start()
+    kept = Archive(database, tmp_path, "i", pauses=(0.05, 0.2))
+    kept.start()
 
     def record(number: int) -> None:
-        archive.record(fx.Audit("test", Actor("a", "A"), None, None, None, None, str(number), ""), 1.7e9 + number)
+        kept.record(fx.Audit("test", Actor("a", "A"), None, None, None, None, str(number), ""), 1.7e9 + number)
 
     record(0)
-    until(lambda: archive.health().waiting == 0)
+    until(lambda: kept.health().waiting == 0)
     server.stop()
     try:
         record(1)
         record(2)
-        until(lambda: archive.health().away and archive.health().waiting == 2)
+        until(lambda: kept.health().away and kept.health().waiting == 2)
     finally:
         server.start()
     record(3)
-    until(lambda: not archive.health().away and archive.health().waiting == 0)
-    assert [row.detail for row in archive.search(Filter()).rows] == ["3", "2", "1", "0"]
-    archive.stop()
+    until(lambda: not kept.health().away and kept.health().waiting == 0)
+    assert [row.detail for row in kept.search(Filter()).rows] == ["3", "2", "1", "0"]
+    kept.stop()
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

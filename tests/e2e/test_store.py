@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -121,6 +122,20 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a database"):
         Database.sqlite(path).upgrade()
     assert code_of(Database.postgresql(f"postgresql://me@/x?host={tmp_path}", "secret")) == "database_unreachable"
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match=r"ccwhisper\[postgres\]") as refusal:
+        Database.postgresql("postgresql://me@/x")
+    assert refusal.value.code == "driver_missing"
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError) as refusal:
+        Database.sqlite(tmp_path / "file" / "x.db").upgrade()
+    assert refusal.value.code == "database_unreachable"
 
 
 def test_a_password_is_told_nobody(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ def test_many_rows_are_written_by_the_batch_and_stay_in_order(base: Base, monkey
     until(lambda: base.writer.health().waiting == 10 and base.writer.health().away)
     base.gate.clear()
     base.away = False
+    tries = base.tries
+    until(lambda: base.tries > tries)  # the first batch of the file hangs, and newer rows come meanwhile
     base.put(*range(10, 15))
     base.gate.set()
     base.put(*range(15, 20))
@@ -203,6 +205,8 @@ def test_a_full_disk_is_reported_and_rows_wait_in_memory(base: Base, caplog: pyt
     assert base.writer.health().lost == 2
     assert base.writer.health().waiting == 4
     assert caplog.text.count("are lost") == 1
+    tries = base.tries
+    until(lambda: base.tries > tries + 2)
     base.away = False
     base.until(0, 1, 2, 3)
     base.put(6)
@@ -221,6 +225,28 @@ def test_room_on_the_disk_is_used_as_soon_as_there_is_any(base: Base, caplog: py
     spill.full = False
     until(lambda: base.path.exists() and len(base.path.read_bytes().splitlines()) == 2)
     base.away = False
+    base.until(0, 1)
+
+
+def test_a_disk_that_cannot_be_read_is_tried_again(base: Base, caplog: pytest.LogCaptureFixture) -> None:
+    class BadDisk(Spill):
+        bad = True
+
+        def first(self, limit: int) -> tuple[list[Row], int]:
+            if self.bad:
+                raise OSError(5, "Input/output error")
+            return super().first(limit)
+
+    spill = BadDisk(base.path)
+    base.writer = Writer(base._insert, spill, pauses=(0.01, 0.02))
+    base.away = True
+    base.writer.start()
+    base.put(0)
+    until(lambda: base.writer.health().away)
+    base.away = False
+    until(lambda: "stumbled" in caplog.text)
+    base.put(1)
+    spill.bad = False
     base.until(0, 1)
 
 
