@@ -345,32 +345,12 @@ def test_addresses_and_methods_that_are_not_there(coach: Client) -> None:
 
 
 @pytest.mark.parametrize("permissions", [[], [VIEW], [MONITOR], [VIEW, MONITOR]])
-@pytest.mark.parametrize("roles", [[], ["whisper"], ["barge"], ["whisper", "barge"]])
-def test_the_permission_matrix(service: Service, permissions: list[str], roles: list[str]) -> None:
+def test_who_sees_the_dashboard(service: Service, permissions: list[str]) -> None:
     call = service.call()
-    client = Client(service, token(permissions=permissions, roles=roles))
-    sees = VIEW in permissions
-    listens = sees and MONITOR in permissions
-    may = {"listen": listens, "whisper": listens and "whisper" in roles, "barge": listens and "barge" in roles}
+    client = Client(service, token(permissions=permissions))
     for path in ("/calls", "/agents", f"/calls/{call}"):
         answer = client.get(path)
-        assert (answer.status, answer.code) == ((200, None) if sees else (403, "permission_missing"))
-    for mode, allowed in may.items():
-        answer = client.post("/sessions", {"call": call, "mode": mode})
-        if not sees:
-            assert (answer.status, answer.code) == (404, "call_not_found")
-        elif not allowed:
-            assert (answer.status, answer.code) == (403, "role_missing" if listens else "permission_missing")
-        else:
-            session = answer.body["id"]
-            assert client.get(f"/sessions/{session}?wait=gate").body["mode"] == mode
-            for other, permitted in may.items():
-                changed = client.put(f"/sessions/{session}/mode", {"mode": other})
-                assert changed.status == (200 if permitted else 403)
-            if not may["barge"]:
-                assert client.post(f"/sessions/{session}/take-over").code == "role_missing"
-            client.delete(f"/sessions/{session}")
-            assert client.get(f"/sessions/{session}?wait=ended").body["phase"] == "ended"
+        assert (answer.status, answer.code) == ((200, None) if VIEW in permissions else (403, "permission_missing"))
 
 
 def test_a_token_without_devices(service: Service) -> None:
