@@ -200,7 +200,7 @@ class RtpStream:
         codec = self.codec
         if codec is None:  # not on the wheel before it has one
             return
-        if self._digits or self._event_step:
+        if self._event_step or (self._digits and not self._pause):
             self._tick_event(codec)
             self._ts = (self._ts + codec.frame_ticks) & 0xFFFFFFFF
             return

@@ -248,6 +248,8 @@ def test_keys(caller: Phone, agent: Phone) -> None:
     assert theirs.wait_keys(4) == "1*#D"
     events = theirs.telephone_events_received()
     assert all(e.ended and e.duration_ms == 100 and e.t_ns < ours_after for e in events)
+    for one, next_one in pairwise(events):  # between two keys the voice is heard
+        assert sum(one.t_ns < frame.t_ns < next_one.t_ns for frame in theirs.received) == 4
     with pytest.raises(TimeoutError, match="5 keys"):
         theirs.wait_keys(5, timeout=0.01)
     with pytest.raises(ValueError, match="keys"):
