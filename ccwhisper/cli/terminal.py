@@ -109,6 +109,7 @@ class Terminal:
         self._keys = Keys()
         self._painted: list[str] = []
         self._size = (0, 0)
+        self._stopping = False
         self._before = termios.tcgetattr(self._in)
 
     @property
@@ -118,7 +119,7 @@ class Terminal:
         return size.columns, size.lines
 
     def __enter__(self) -> Self:
-        self._stops = signal.signal(signal.SIGTSTP, self._stop)
+        self._stops = signal.signal(signal.SIGTSTP, self._note_stop)
         try:
             self._take()
         except BaseException:
@@ -146,7 +147,11 @@ class Terminal:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self._in, termios.TCSAFLUSH, self._before)  # keys pressed meanwhile are not for the shell
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _note_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True  # it may come in the middle of a picture, which must not go on after it
+
+    def _stop(self) -> None:
+        self._stopping = False
         self._give_back()
         os.kill(os.getpid(), signal.SIGSTOP)
         self._take()  # continued
@@ -174,7 +179,11 @@ class Terminal:
 
     def keys(self, seconds: float) -> list[str]:
         """What has been pressed, waiting so long for something. `end` when the terminal is gone."""
-        if not select.select([self._in], [], [], 0.05 if self._keys.unfinished else seconds)[0]:
+        pressed = select.select([self._in], [], [], 0.05 if self._keys.unfinished else seconds)[0]
+        if self._stopping:
+            self._stop()
+            return []  # what was pressed has been thrown away
+        if not pressed:
             return self._keys.flush()
         try:
             data = os.read(self._in, 1024)

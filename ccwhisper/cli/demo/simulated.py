@@ -12,7 +12,7 @@ from typing import Final
 from ccwhisper.cli.client import Client, Refused
 from ccwhisper.cli.demo.desk import Desk
 from ccwhisper.cli.demo.ears import Ears
-from ccwhisper.cli.demo.orderly import perhaps_nobody_reads, undisturbed, visible_lines
+from ccwhisper.cli.demo.orderly import held, perhaps_nobody_reads, undisturbed, visible_lines
 from ccwhisper.cli.demo.picture import Picture
 from ccwhisper.cli.demo.process import SimulatorError, SimulatorProcess
 from ccwhisper.cli.demo.script import perform
@@ -78,10 +78,12 @@ def run(out: Output, screen: Screen) -> int:
 def _set_up(rest: contextlib.ExitStack, *, lively: bool) -> Centre:
     # Phones for people ring for a moment; those of a script need not.
     switch = rest.enter_context(SimulatorProcess("--ring", "0.4" if lively else "0.02", "--talk", "120"))
-    switch.start()
+    with held():
+        switch.start()
     service = ServiceProcess(switch, agents=AGENTS)
-    rest.push(service)  # before it starts: an interrupted start is taken down, too
-    service.start()
+    rest.push(service)  # before it starts: one that does not come up is taken down, too
+    with held():
+        service.start()
     claims = {"devices": [f"{DEVICE}@{switch.domain}"], "exp": int(time.time()) + _HOURS * 3600}
     token = service.token(COACH, **claims)
     client = rest.enter_context(contextlib.closing(Client(service.url, token)))
