@@ -118,6 +118,7 @@ def test_refusals_are_rows_wherever_they_were_made(service: Service, coach: Clie
     assert eve.post("/sessions", {"call": call, "mode": "whisper"}).code == "role_missing"
     assert eve.post("/sessions", {"call": call, "mode": "shout"}).code == "field_invalid"  # before it
     assert eve.get("/audit").code == "permission_missing"
+    assert eve.get("/calls?agnet=1001").status == 400
     assert eve.get("/calls/nothing").status == 404  # reading what is not there is nobody's business
     told = [(row["action"], row["detail"], row["refusal"], row["agent"]) for row in trail(auditor, 4, "refused=true")]
     assert told == [

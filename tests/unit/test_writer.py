@@ -137,9 +137,10 @@ def test_what_a_crash_left_half_written_is_no_row(base: Base, caplog: pytest.Log
     base.another()
     assert "in the middle of a row" in caplog.text
     assert base.writer.health().waiting == 2
-    base.away = False
     base.writer.start()
     base.put(2)
+    until(lambda: b'"seq": 2' in base.path.read_bytes())
+    base.away = False
     base.until(0, 1, 2)
 
 
