@@ -380,16 +380,15 @@ def _write(leg: str, record: CoachRecord) -> Command:
 
 def _news(leg: str, record: CoachRecord) -> Command:
     # Without Unique-ID: an event that carries one is queued to that leg and reaches no listener.
-    return cmd.custom_event(
-        SESSION_EVENT,
-        {
-            "CCW-Leg": leg,
-            "CCW-Session": record.session,
-            "CCW-Mode": record.mode.value,
-            "CCW-Gate": record.gate.value,
-            "CCW-Target": record.target or "",
-        },
-    )
+    headers = {
+        "CCW-Leg": leg,
+        "CCW-Session": record.session,
+        "CCW-Mode": record.mode.value,
+        "CCW-Gate": record.gate.value,
+    }
+    # The gate is closed after the agent's leg has gone, too: whatever was on its way to the coach's leg is still obeyed
+    # by his next eavesdrop.
+    return cmd.custom_event(SESSION_EVENT, headers | ({"CCW-Target": record.target} if record.target else {}))
 
 
 def _task(reply: str) -> int:

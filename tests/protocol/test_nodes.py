@@ -243,6 +243,15 @@ def test_closing_closes_before_it_writes(bench: Bench) -> None:
     assert bench.kept == [ev.GateTold("s1", Gate.CLOSED)]
 
 
+def test_the_gate_of_a_coach_without_a_target_is_closed(bench: Bench) -> None:
+    """The agent's leg has gone. A command that was on its way meanwhile would be obeyed by the next eavesdrop."""
+    bench.up()
+    carried = replace(record(), target=None)
+    said = bench.do(fx.TellGate("n", "s1", "k1", Gate.CLOSED, carried))
+    assert said == [gate("k1", 0), setvar("k1", carried), news(carried).removesuffix("\nCCW-Target: a1")]
+    assert bench.kept == [ev.GateTold("s1", Gate.CLOSED)]
+
+
 def test_small_effects(bench: Bench) -> None:
     bench.up()
     carried = record(Gate.AGENT)
