@@ -106,7 +106,7 @@ def test_every_command_of_the_simulator_is_described() -> None:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("_do_")
     }
     assert verbs
-    described = set(re.findall(r"`sim (\w+)", (ROOT / "docs/cli.md").read_text()))
+    described = set(re.findall(r"`sim (\w+)", (ROOT / "docs/simulator.md").read_text()))
     assert described == verbs
 
 
