@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ccwhisper.coaching.policy import AUDIT
 from ccwhisper.proof.node import event_socket_api
 from ccwhisper.proof.service import Api, ServiceProcess
 
@@ -244,3 +247,32 @@ def test_a_transfer_and_a_hold(stage: Stage) -> None:
     until(lambda: stage.switch.legs().get("1002", {}).get("coaches") == [carla.leg])
     assert set(stage.switch.hears(carla.leg, 60)) == {CALLER, "1002"}
     assert "9001" not in stage.switch.hears(call.caller, 60)
+
+
+# --- the trail -------------------------------------------------------------------------------------------------------
+
+
+def test_the_trail_outlives_a_crash_and_has_the_switch_s_time_of_what_happened_there(stage: Stage) -> None:
+    call = stage.call()
+    coach = stage.coach("carla", "9001", call=call.id)
+
+    def rows(action: str) -> list[dict[str, Any]]:
+        with contextlib.closing(stage.service.api("audrey", permissions=[AUDIT])) as auditor:
+            found: list[dict[str, Any]] = auditor.ask("GET", "/audit", session=coach.session, action=action)["rows"]
+        return found
+
+    until(lambda: rows("listen"))
+    assert rows("start")[0]["switch_at"] is None
+    stage.service.kill()
+    stage.service.start()
+    while stage.apis:
+        stage.apis.popitem()[1].close()  # it answers on another port now
+    assert len(rows("listen")) == 1
+    stage.switch.sim(f"hangup {call.caller}")
+    (end,) = until(lambda: rows("end"))
+    for row in (*rows("listen"), end):
+        apart = datetime.fromisoformat(row["at"]) - datetime.fromisoformat(row["switch_at"])
+        assert abs(apart) < timedelta(seconds=60), "the same moment, by two clocks"
+    assert end["epoch"] != rows("listen")[0]["epoch"]
+    assert end["installation"] == rows("listen")[0]["installation"]
+    assert end["name"] == "Carla"

@@ -11,7 +11,7 @@ from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.switch import records
 from ccwhisper.switch.frames import Event
-from ccwhisper.switch.translate import EVENTS, facts, leg_of
+from ccwhisper.switch.translate import EVENTS, facts, leg_of, raised_at
 
 pytestmark = pytest.mark.unit
 
@@ -163,3 +163,12 @@ def test_a_coachs_leg_brings_its_record_back() -> None:
 @pytest.mark.parametrize("text", ["", "e30", "W10", "%%%", records.dump(RECORD)[:-9], "eyJzZXNzaW9uIjogMX0"])
 def test_what_is_no_record_is_none(text: str) -> None:
     assert records.load(text) is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "at"),
+    [("1786702531123456", 1786702531.123456), ("", None), ("0", None), ("soon", None), ("9" * 30, None)],
+)
+def test_when_an_event_was_raised(stamp: str, at: float | None) -> None:
+    assert raised_at(Event({"Event-Date-Timestamp": stamp})) == at
+    assert raised_at(Event({})) is None
