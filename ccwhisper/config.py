@@ -18,7 +18,8 @@ from typing import Final
 from pydantic import SecretStr, ValidationError
 
 from ccwhisper.coaching.model import Agent
-from ccwhisper.coaching.policy import QueuePolicy, Rules
+from ccwhisper.coaching.policies import layered
+from ccwhisper.coaching.policy import Rules
 from ccwhisper.settings import AgentEntry, Auth, Coaching, File, Node, Queue, Service, Store
 
 MIN_JWT_SECRET_BYTES: Final = 32
@@ -69,17 +70,14 @@ class Config:
 
     def rules(self) -> Rules:
         """What the core decides by."""
-        queues = {name: queue for name, queue in self.queues.items() if name != "default"}
-        default = self.queues.get("default", Queue()).policy(QueuePolicy())
         agents = {
             name: Agent(name, entry.name, frozenset(entry.users), frozenset(entry.queues))
             for name, entry in self.agents.items()
         }
         times = self.coaching
-        return Rules(
+        rules = Rules(
             agents=MappingProxyType(agents),
-            queues=MappingProxyType({name: queue.policy(default) for name, queue in queues.items()}),
-            default=default,
+            file=MappingProxyType({name: queue.part for name, queue in self.queues.items()}),
             ring_seconds=times.ring_seconds,
             attach_timeout=times.attach_timeout,
             seek_grace=times.seek_grace,
@@ -90,6 +88,7 @@ class Config:
             lease_every=times.lease_every,
             adopt_unknown_cc_agents=times.adopt_unknown_cc_agents,
         )
+        return layered(rules, {})
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:

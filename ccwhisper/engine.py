@@ -195,6 +195,8 @@ class Engine:
         notices: list[fx.Notice] = []
         for effect in effects:
             try:
+                if isinstance(effect, fx.RulesChanged):
+                    self.rules = effect.rules
                 if isinstance(effect, fx.Notice):
                     notices.append(effect)
                 elif isinstance(effect, fx.Audit):

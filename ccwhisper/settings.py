@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ccwhisper.coaching.policy import QueuePolicy, Tone
+from ccwhisper.coaching.modes import Talk
+from ccwhisper.coaching.policy import PolicyPart, Tone
 
 _USER: Final = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -172,10 +173,29 @@ class Coaching(_Section):
     adopt_unknown_cc_agents: bool = True
 
 
+Occasion = Literal["listen", "whisper", "barge", "end"]
+Way = Literal["listen", "whisper", "barge", "take_over"]
+
+
+def _line(value: str) -> str:
+    text = " ".join(value.split())
+    if not text:
+        raise ValueError("says nothing")
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _listening_first(value: list[Way]) -> list[Way]:
+    if value and "listen" not in value:
+        raise ValueError("must hold listen, which comes before all others, or nothing")
+    return value
+
+
 class Beep(_Section):
     """The tone that the agent alone hears: level in dBm0 (full scale is +3.17), parts of [ms, pause ms, [hertz, …]]."""
 
-    on: list[Literal["listen", "whisper", "barge", "end"]] = ["whisper"]
+    on: list[Occasion] = ["whisper"]
     level: Annotated[int, Field(ge=-60, le=0)] = -13
     parts: Annotated[list[Part], Field(min_length=1, max_length=8)] = [(200, 0, [1400])]
 
@@ -185,16 +205,25 @@ class Queue(_Section):
 
     beep: Beep | None = None
     max_coaches: Annotated[int, Field(ge=1, le=50)] | None = None
-    cues: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=100)] | None = None
+    cues: (
+        Annotated[list[Annotated[str, Field(max_length=500), AfterValidator(_line)]], Field(max_length=100)] | None
+    ) = None
+    modes: Annotated[list[Way], AfterValidator(_listening_first)] | None = None
+    talk: Literal["open", "push"] | None = None
+    tell_listening: bool | None = None
 
-    def policy(self, default: QueuePolicy) -> QueuePolicy:
+    @property
+    def part(self) -> PolicyPart:
         """In the core's terms."""
         beep = self.beep
-        return QueuePolicy(
-            beep_on=frozenset(beep.on) if beep else default.beep_on,
-            tone=Tone(beep.level, tuple((a, b, tuple(c)) for a, b, c in beep.parts)) if beep else default.tone,
-            max_coaches=self.max_coaches if self.max_coaches is not None else default.max_coaches,
-            cues=tuple(self.cues) if self.cues is not None else default.cues,
+        return PolicyPart(
+            beep_on=frozenset(beep.on) if beep else None,
+            tone=Tone(beep.level, tuple((a, b, tuple(c)) for a, b, c in beep.parts)) if beep else None,
+            max_coaches=self.max_coaches,
+            cues=None if self.cues is None else tuple(self.cues),
+            modes=None if self.modes is None else frozenset(self.modes),
+            talk=None if self.talk is None else Talk(self.talk),
+            tell_listening=self.tell_listening,
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ccwhisper.coaching.model import Actor, AgentId, CallId, CueId, Follow, LegId, Reply, SessionId
 from ccwhisper.coaching.modes import Mode, Talk
+from ccwhisper.coaching.policy import PolicyPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Start:
     call: CallId | None = None
     agent: AgentId | None = None
     mode: Mode = Mode.LISTEN
-    talk: Talk = Talk.OPEN
+    talk: Talk | None = None  # as the queue's policy says
     follow: Follow = Follow.CALL
     device: str | None = None
     origin: str = ""
@@ -94,6 +95,16 @@ class SendCue:
     origin: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SetPolicy:
+    """The whole of what is set for a queue at run time; None: nothing, so that the configuration counts again."""
+
+    actor: Actor
+    queue: str
+    policy: PolicyPart | None
+    origin: str = ""
+
+
 # --- of agents: `agent` is whose own token it is, None when it is nobody's --------------------------------------------
 
 
@@ -136,4 +147,4 @@ class LowerHand:
 
 
 AgentRequest = MarkCue | ReplyToCue | RaiseHand | LowerHand
-Request = Start | SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Leave | SendCue | AgentRequest
+Request = Start | SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Leave | SendCue | SetPolicy | AgentRequest

@@ -18,7 +18,7 @@ from ccwhisper.coaching.model import (
     SessionId,
 )
 from ccwhisper.coaching.modes import Gate
-from ccwhisper.coaching.policy import Tone
+from ccwhisper.coaching.policy import Rules, Tone
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,13 @@ class HandLowered:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """Queues have other policies from now on; the next turn is to be made with these rules."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One row of the trail: who did what to whom, or was refused it. Of an action, `who` has the rights that it was
     granted by."""
@@ -237,5 +244,6 @@ Notice = (
     | CueChanged
     | HandRaised
     | HandLowered
+    | RulesChanged
 )
 Effect = SwitchEffect | Notice | Audit

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from ccwhisper.coaching.model import Leg, LegId, NodeName, SessionId
 from ccwhisper.coaching.modes import Gate
+from ccwhisper.coaching.policy import PolicyPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,13 @@ class CommandFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PoliciesRead:
+    """What was set for queues at run time, all of it, as the store has it."""
+
+    edited: Mapping[str, PolicyPart]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
@@ -165,6 +174,7 @@ Fact = (
     | DialFailed
     | BeepFailed
     | CommandFailed
+    | PoliciesRead
     | Tick
 )
 

@@ -6,20 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ccwhisper.coaching.errors import Forbidden
+from ccwhisper.coaching.errors import Conflict, Forbidden
 from ccwhisper.coaching.model import Actor, Agent, AgentId, Call, Leg
-from ccwhisper.coaching.modes import Mode
+from ccwhisper.coaching.modes import Mode, Talk
 
 VIEW = "view_contact_center_dashboard"
 MONITOR = "monitor_live_calls"
 AUDIT = "view_audit_trail"
+EDIT_POLICIES = "edit_coaching_policies"
 ROLE_WHISPER = "whisper"
 ROLE_BARGE = "barge"
 EVERY_QUEUE = "*"
 
-PERMISSIONS = frozenset({VIEW, MONITOR, AUDIT})
+PERMISSIONS = frozenset({VIEW, MONITOR, AUDIT, EDIT_POLICIES})
 ROLES = frozenset({ROLE_WHISPER, ROLE_BARGE})
 """What of a token decides anything here; whatever else it says is its issuer's business."""
+
+
+TAKE_OVER = "take_over"
+WAYS: tuple[str, ...] = (*(mode.value for mode in Mode), TAKE_OVER)
+"""What a queue may allow."""
+
+DEFAULT_QUEUE = "default"
+"""The name of the policy for calls of no queue, and for what another queue does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +51,41 @@ class QueuePolicy:
     max_coaches: int = 5
     cues: tuple[str, ...] = ()
     """Lines that coaches often need."""
+    modes: frozenset[str] = frozenset(WAYS)
+    """Those of `WAYS` that are allowed. Listening comes first: without it nothing is."""
+    talk: Talk = Talk.OPEN
+    """How a session begins that does not say it."""
+    tell_listening: bool = False
+    """Whether the agent's panel also shows who only listens."""
+
+    def allows(self, way: str) -> bool:
+        """Whether calls of this queue may be coached this way."""
+        return {Mode.LISTEN.value, way} <= self.modes
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPart:
+    """What one place says of a queue, in the fields of `QueuePolicy`; None of what it leaves to others."""
+
+    beep_on: frozenset[str] | None = None
+    tone: Tone | None = None
+    max_coaches: int | None = None
+    cues: tuple[str, ...] | None = None
+    modes: frozenset[str] | None = None
+    talk: Talk | None = None
+    tell_listening: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything configurable that the core decides by. Times in seconds."""
+    """Everything configurable that the core decides by. Times in seconds. `queues` and `default` follow from what the
+    configuration says, `file`, and what was set at run time, `edited` (`policies.layered`)."""
 
     agents: Mapping[AgentId, Agent] = field(default_factory=lambda: MappingProxyType({}))
     queues: Mapping[str, QueuePolicy] = field(default_factory=lambda: MappingProxyType({}))
     default: QueuePolicy = QueuePolicy()
+    file: Mapping[str, PolicyPart] = field(default_factory=lambda: MappingProxyType({}))
+    edited: Mapping[str, PolicyPart] = field(default_factory=lambda: MappingProxyType({}))
     ring_seconds: int = 30
     attach_timeout: float = 4.0
     # Longer than a command may take: a leg that is hung up just after it was bridged drops the caller.
@@ -78,14 +113,15 @@ def agent_of(leg: Leg, rules: Rules) -> Agent | None:
     if leg.is_coach:
         return None
     if leg.cc_agent:
-        known = rules.agents.get(leg.cc_agent) or _by_user(leg.cc_agent, rules)
-        if known:
-            return known
-        if rules.adopt_unknown_cc_agents:
-            return Agent(leg.cc_agent, leg.cc_agent)
-        return None
+        return cc_agent(leg.cc_agent, rules)
     user = leg.dialed_user if leg.outbound else leg.auth_user
     return _by_user(user, rules) if user else None
+
+
+def cc_agent(name: str, rules: Rules) -> Agent | None:
+    """The agent whom mod_callcenter knows by this name; None for one who is not to be known."""
+    known = rules.agents.get(name) or _by_user(name, rules)
+    return known or (Agent(name, name) if rules.adopt_unknown_cc_agents else None)
 
 
 def _by_user(user: str, rules: Rules) -> Agent | None:
@@ -112,6 +148,27 @@ def check_mode(actor: Actor, mode: Mode, queues: frozenset[str]) -> None:
     role = {Mode.LISTEN: None, Mode.WHISPER: ROLE_WHISPER, Mode.BARGE: ROLE_BARGE}[mode]
     if role and role not in actor.roles:
         raise Forbidden("role_missing", f"The token lacks the role {role}.")
+
+
+def check_allowed(policy: QueuePolicy, way: str) -> None:
+    """Raises Conflict unless the queue may be coached this way (one of `WAYS`), whoever asks."""
+    if not policy.allows(way):
+        raise Conflict("mode_not_allowed", "The queue's policy does not allow this.", retry=False)
+
+
+def may_edit(actor: Actor, queue: str) -> bool:
+    """Whether he may set the policy of a queue: of one of his own. The default one is everybody's."""
+    return EDIT_POLICIES in actor.permissions and (
+        EVERY_QUEUE in actor.queues or (queue in actor.queues and queue != DEFAULT_QUEUE)
+    )
+
+
+def check_edit(actor: Actor, queue: str) -> None:
+    """Raises Forbidden unless he may set the policy of this queue."""
+    if EDIT_POLICIES not in actor.permissions:
+        raise Forbidden("permission_missing", f"The token lacks the permission {EDIT_POLICIES}.")
+    if not may_edit(actor, queue):
+        raise Forbidden("queue_out_of_scope", "The token's queues do not include this one.")
 
 
 def visible(actor: Actor, call: Call) -> bool:

@@ -5,6 +5,7 @@ Rules that hold after every turn, whatever the order of facts and requests (test
 1. The gate is EVERYONE only in an un-muted barge, on the call that the barge was asked for.
 2. The gate is CLOSED while it is not certain who would hear: bond not read yet, somebody on hold, leg lost.
 3. After a resync there is no session without a leg on the switch.
+4. Nobody is in a mode that the policy of his call's queue does not allow.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import cues, requests, resync, topology
+from ccwhisper.coaching import cues, policies, requests, resync, topology
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Phase, State
@@ -96,9 +97,12 @@ def next_timer(state: State) -> float | None:
     """When the core wants a Tick next, or None."""
     times = [
         time
+        ev.PoliciesRead: policies.read,
         for each in state.sessions.values()
         for time in (each.deadline, each.press_until, each.rearm_at, each.refresh_at)
         if time is not None
     ]
     times += [node.lease_at for node in state.nodes.values() if node.up and node.lease_at is not None]
     return min(times, default=None)
+        cmd.SetPolicy: policies.set_policy,
+    policies.enforce(turn)

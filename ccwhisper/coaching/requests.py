@@ -8,7 +8,7 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, Phase, Session
 from ccwhisper.coaching.modes import PATHS, Mode, Talk
-from ccwhisper.coaching.policy import check_mode, visible
+from ccwhisper.coaching.policy import TAKE_OVER, check_allowed, check_mode, visible
 from ccwhisper.coaching.turn import Turn
 
 NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
@@ -26,6 +26,8 @@ def start(turn: Turn, ask: cmd.Start) -> None:
     check_mode(ask.actor, ask.mode, queues)
     if ask.mode is not Mode.LISTEN and call is None:
         raise Conflict("not_listening", "This agent has no call; start with listen.")
+    if call:
+        check_allowed(turn.policy(call), ask.mode.value)
     if not turn.node_up(node):
         raise Unavailable("node_unavailable", f"The switch {node} is not connected.")
     if call and call.obstacle:
@@ -55,7 +57,7 @@ def start(turn: Turn, ask: cmd.Start) -> None:
         peer=leg.peer if leg else None,
         phase=Phase.DIALLING,
         wanted=ask.mode,
-        talk=ask.talk,
+        talk=ask.talk or turn.policy(call).talk,
         follow=ask.follow,
         rate=16000 if any(name.startswith("G722") for name in codecs) else 8000,
         started_at=ask.at,
@@ -155,6 +157,8 @@ def set_mode(turn: Turn, ask: cmd.SetMode) -> None:
     session = find_session(turn, ask.actor, ask.session)
     call = turn.call_of(session)
     check_mode(ask.actor, ask.mode, session_queues(turn, session))
+    if call:
+        check_allowed(turn.policy(call), ask.mode.value)
     session = turn.change(session, coach=ask.actor) if session.coach != ask.actor else session
     if session.phase in _PENDING and session.call:
         turn.change(session, wanted=ask.mode)
@@ -231,6 +235,7 @@ def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
     if call is None or session.peer is None or not turn.settled(session):
         raise Conflict("call_not_settled", "The call is on hold, being transferred, or over.")
     check_mode(ask.actor, Mode.BARGE, call.queues)
+    check_allowed(turn.policy(call), TAKE_OVER)
     caller = session.peer
     for each in turn.on_target(str(session.target)):
         if each.id != session.id:

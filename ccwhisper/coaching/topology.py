@@ -118,6 +118,9 @@ def _go_along(turn: Turn, session: Session, call: Call) -> None:
     except Forbidden as refusal:
         turn.end(session, refusal.code)
         return
+    if not turn.policy(call).allows(Mode.LISTEN.value):
+        turn.end(session, "mode_not_allowed")
+        return
     others = [each for each in turn.on_target(leg.leg) if each.id != session.id and each.phase is not Phase.ENDING]
     if len(others) >= turn.policy(call).max_coaches:
         turn.end(session, "too_many_coaches")

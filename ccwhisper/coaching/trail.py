@@ -80,6 +80,8 @@ def refused(state: State, request: cmd.Request, code: str) -> fx.Audit:
         return replace(row, agent=request.agent or agent, call=request.call, node=call.node if call else None)
     if isinstance(request, cmd.AgentRequest):
         return replace(row, agent=request.agent)
+    if isinstance(request, cmd.SetPolicy):
+        return row
     known = state.sessions.get(request.session)
     if known is None:
         return replace(row, session=request.session)
@@ -111,6 +113,8 @@ def _asked(request: cmd.Request) -> tuple[str, str]:
             return "read_cue", request.cue
         case cmd.ReplyToCue():
             return "reply", request.reply.value
+        case cmd.SetPolicy():
+            return "policy", request.queue
         case cmd.RaiseHand():
             return "hand", request.note
         case _:  # cmd.LowerHand

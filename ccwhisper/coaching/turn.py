@@ -174,8 +174,10 @@ class Turn:
             return
 
     def place(self, session: Session, call: Call, leg: AgentLeg) -> Session:
-        """Put a session on a call that it was not on before: nothing of a barge comes along."""
-        mode = Mode.LISTEN if session.mode is Mode.BARGE else session.mode
+        """Put a session on a call that it was not on before: nothing of a barge comes along, and no whisper to where it
+        is not allowed."""
+        goes = session.mode is not Mode.BARGE and self.policy(call).allows(session.mode.value)
+        mode = session.mode if goes else Mode.LISTEN
         session = self.release(session)
         if not leg.buffered:
             self.buffer(call, leg, session)
@@ -311,7 +313,7 @@ class Turn:
 
     # --- the end of the turn -----------------------------------------------------------------------------------------
 
-    def _still_here(self) -> list[Session]:
+    def touched(self) -> list[Session]:
         """The sessions that were touched."""
         return [self.sessions[identifier] for identifier in self._touched if identifier in self.sessions]
 
@@ -341,7 +343,7 @@ class Turn:
 
     def _grant(self) -> None:
         """A mode that was asked for before listening was established, or while somebody was on hold."""
-        for session in self._still_here():
+        for session in self.touched():
             if session.wanted is not session.mode and self.settled(session):
                 for mode in PATHS[session.mode, session.wanted]:
                     self.enter(self.sessions[session.id], mode)
@@ -368,12 +370,12 @@ class Turn:
         everything else, what opens one after it: a dead-man stands when it does."""
         self._grant()
         pending, self.effects = self.effects, []
-        for session in self._still_here():
+        for session in self.touched():
             self.tell(session)
         closing = [each for each in self.effects if isinstance(each, fx.TellGate) and each.gate is Gate.CLOSED]
         opening = [each for each in self.effects if each not in closing]
         self.effects = [*closing, *pending, *opening]
-        for session in self._still_here():
+        for session in self.touched():
             self._remember(session)
         for name, node in self.nodes.items():
             old = self.before.nodes.get(name)
@@ -382,7 +384,7 @@ class Turn:
         for identifier, call in self.calls.items():
             if self.before.calls.get(identifier) != call:
                 self.effects.append(fx.CallChanged(call))
-        for session in self._still_here():
+        for session in self.touched():
             before = self.before.sessions.get(session.id)
             if before is None or _shown(before) != _shown(session):
                 self.effects.append(fx.SessionChanged(session))

@@ -21,7 +21,8 @@ from jsonschema import Draft202012Validator
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.model import Agent
-from ccwhisper.coaching.policy import MONITOR, VIEW, QueuePolicy, Rules
+from ccwhisper.coaching.policies import layered
+from ccwhisper.coaching.policy import MONITOR, VIEW, PolicyPart, Rules
 from ccwhisper.engine import Engine
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
@@ -36,17 +37,20 @@ T = TypeVar("T")
 SECRET = "a secret that is long enough for SHA-256"
 PATIENCE = 10.0
 
-RULES = Rules(
-    agents=MappingProxyType(
-        {
-            "1001": Agent("1001", "Ada", frozenset({"1001@ccwhisper.local"}), frozenset({"support@default"})),
-            "1002": Agent("1002", "Ben", frozenset({"1002@ccwhisper.local"}), frozenset({"sales@default"})),
-        }
+RULES = layered(
+    Rules(
+        agents=MappingProxyType(
+            {
+                "1001": Agent("1001", "Ada", frozenset({"1001@ccwhisper.local"}), frozenset({"support@default"})),
+                "1002": Agent("1002", "Ben", frozenset({"1002@ccwhisper.local"}), frozenset({"sales@default"})),
+            }
+        ),
+        file=MappingProxyType({"support@default": PolicyPart(max_coaches=2)}),
+        press_ttl=0.8,
+        attach_timeout=0.2,
+        ring_seconds=5,
     ),
-    queues=MappingProxyType({"support@default": QueuePolicy(max_coaches=2)}),
-    press_ttl=0.8,
-    attach_timeout=0.2,
-    ring_seconds=5,
+    {},
 )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ccwhisper.coaching.policy import Rules
+from ccwhisper.coaching.modes import Talk
+from ccwhisper.coaching.policy import PolicyPart, QueuePolicy, Rules
 from ccwhisper.config import Config, ConfigError, load
 
 pytestmark = pytest.mark.unit
@@ -62,6 +63,19 @@ def test_a_queue_takes_what_it_does_not_say_from_the_default_queue(tmp_path: Pat
     assert rules.queue("no such") == rules.queue(None) == rules.default
 
 
+def test_what_a_queue_may_say(tmp_path: Path) -> None:
+    text = NODE + (
+        '[queue.default]\nmodes = ["listen", "whisper"]\ntalk = "push"\ntell_listening = true\n'
+        '[queue."a@b"]\nmodes = []\ntalk = "open"\ntell_listening = false\ncues = ["  one   line "]\n'
+    )
+    rules = loaded(tmp_path, text).rules()
+    assert rules.default == QueuePolicy(modes=frozenset({"listen", "whisper"}), talk=Talk.PUSH, tell_listening=True)
+    assert rules.queue("a@b") == QueuePolicy(modes=frozenset(), cues=("one line",))
+    assert rules.file["a@b"] == PolicyPart(
+        modes=frozenset(), talk=Talk.OPEN, tell_listening=False, cues=("one line",)
+    ), "and not what it leaves to others"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "key"),
     [
@@ -94,6 +108,12 @@ def test_a_queue_takes_what_it_does_not_say_from_the_default_queue(tmp_path: Pat
         (NODE + "[coaching]\npress_ttl = '1'\n", "value_invalid", "coaching.press_ttl"),
         (NODE + "[coaching]\npress_ttl = nan\n", "value_invalid", "coaching.press_ttl"),
         (NODE + "[queue.'a@b']\nbeep = {parts = [[5, 0, [1400]]]}\n", "value_invalid", 'queue."a@b".beep.parts[0][0]'),
+        (NODE + "[queue.'a@b']\nmodes = ['whisper']\n", "value_invalid", 'queue."a@b".modes'),
+        (NODE + "[queue.'a@b']\nmodes = ['spy']\n", "value_invalid", 'queue."a@b".modes[0]'),
+        (NODE + "[queue.'a@b']\ntalk = 'closed'\n", "value_invalid", 'queue."a@b".talk'),
+        (NODE + "[queue.'a@b']\ntell_listening = 1\n", "value_invalid", 'queue."a@b".tell_listening'),
+        (NODE + "[queue.'a@b']\ncues = ['  ']\n", "value_invalid", 'queue."a@b".cues[0]'),
+        (NODE + "[queue.x]\ncues = ['a\\u001bb']\n".replace("'", '"'), "value_invalid", "queue.x.cues[0]"),
         (NODE + "[agent.1]\nname = 'A'\nusers = ['1']\n", "value_invalid", "agent.1.users[0]"),
         (
             NODE + "[agent.1]\nname = 'A'\nusers = ['1@d']\n[agent.2]\nname = 'B'\nusers = ['1@D']\n",

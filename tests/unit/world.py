@@ -87,6 +87,8 @@ class World:
             out += effects
             self.effects += effects
             for effect in effects:
+                if isinstance(effect, fx.RulesChanged):
+                    self.rules = effect.rules
                 self._carry_out(effect)
             if self.prompt:
                 queue.extend(self.pending)
