@@ -185,6 +185,7 @@ def test_a_coachs_phone_on_hold_is_heard_by_nobody(stage: Stage, mode: str, hold
         assert max(loudest(call, TONES[name], after, until) for name in ("carla", "emil")) < -50
     carla.heard_by_phone.unhold()
     wait_until("the gate is open", lambda: carla.view()["gate"] != "closed")
+    carla.heard_by_phone.wait_received(25)
     stage.expect(scene, [carla], label=f"{mode}, back from hold", absent=["emil"], **heard_in(mode))
 
 
