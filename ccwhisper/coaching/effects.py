@@ -203,6 +203,22 @@ class RulesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """An agent's status, what he does, or which queues he serves. By mod_callcenter's name for him; `queues` are those
+    that he serves now or did before."""
+
+    agent: str
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """Who waits in a queue, or the agents who serve it."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One row of the trail: who did what to whom, or was refused it. Of an action, `who` has the rights that it was
     granted by."""
@@ -244,6 +260,8 @@ Notice = (
     | CueChanged
     | HandRaised
     | HandLowered
+    | AgentChanged
+    | QueueChanged
     | RulesChanged
 )
 Effect = SwitchEffect | Notice | Audit

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from ccwhisper.coaching.centre import Doing, Member, Roster, Status
 from ccwhisper.coaching.model import Leg, LegId, NodeName, SessionId
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.coaching.policy import PolicyPart
@@ -25,6 +26,7 @@ class NodeSynced:
 
     node: NodeName
     legs: tuple[Leg, ...]
+    roster: Roster = field(default_factory=Roster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,42 @@ class Inspected:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentReported:
+    """An agent of mod_callcenter, by its name for him, has another status or does something else: what is not None.
+    `at` is the switch's time in whole seconds since the epoch."""
+
+    node: NodeName
+    agent: str
+    at: float
+    status: Status | None = None
+    doing: Doing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerQueued:
+    """A caller has come into a queue."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAnswered:
+    """A caller's wait is over; or, when not `answered`, he waits again because the bridge with the agent failed."""
+
+    node: NodeName
+    member: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLeft:
+    """A caller is out of his queue: after his call, or because he gave up."""
+
+    node: NodeName
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class GateTold:
     """The switch accepted a gate."""
 
@@ -170,6 +208,10 @@ Fact = (
     | EavesdropStarted
     | RateChanged
     | Inspected
+    | AgentReported
+    | CallerQueued
+    | CallerAnswered
+    | CallerLeft
     | GateTold
     | DialFailed
     | BeepFailed

@@ -9,6 +9,7 @@ from enum import Enum
 from types import MappingProxyType
 from uuid import UUID, uuid5
 
+from ccwhisper.coaching.centre import Centre
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 
 LegId = str
@@ -263,4 +264,5 @@ class State:
     sessions: Mapping[SessionId, Session] = field(default_factory=lambda: MappingProxyType({}))
     cues: Mapping[CueId, Cue] = field(default_factory=lambda: MappingProxyType({}))
     hands: Mapping[AgentId, Hand] = field(default_factory=lambda: MappingProxyType({}))
+    centre: Centre = field(default_factory=Centre)
     token: int = 0

@@ -48,10 +48,36 @@ def _command_failed(turn: Turn, fact: ev.CommandFailed) -> None:
         turn.end(session, "take_over_failed" if fact.what == "take_over" else "switch_refused")
 
 
+def _node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
+    resync.node_synced(turn, fact)
+    turn.centre = turn.centre.read(fact.node, fact.roster)
+
+
+def _hung_up(turn: Turn, fact: ev.HungUp) -> None:
+    topology.hung_up(turn, fact)
+    turn.centre = turn.centre.hung_up(fact.node, fact.leg)
+
+
+def _agent_reported(turn: Turn, fact: ev.AgentReported) -> None:
+    turn.centre = turn.centre.reported(fact.node, fact.agent, fact.at, fact.status, fact.doing)
+
+
+def _caller_queued(turn: Turn, fact: ev.CallerQueued) -> None:
+    turn.centre = turn.centre.joined(fact.member)
+
+
+def _caller_answered(turn: Turn, fact: ev.CallerAnswered) -> None:
+    turn.centre = turn.centre.answered(fact.node, fact.member, fact.answered)
+
+
+def _caller_left(turn: Turn, fact: ev.CallerLeft) -> None:
+    turn.centre = turn.centre.left(fact.node, fact.member)
+
+
 _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
     {
         ev.NodeLost: resync.node_lost,
-        ev.NodeSynced: resync.node_synced,
+        ev.NodeSynced: _node_synced,
         ev.Ringing: topology.answered,
         ev.Answered: topology.answered,
         ev.Parked: topology.parked,
@@ -59,14 +85,19 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.Unbridged: topology.unbridged,
         ev.Held: topology.held,
         ev.Unheld: topology.held,
-        ev.HungUp: topology.hung_up,
+        ev.HungUp: _hung_up,
         ev.EavesdropStarted: topology.eavesdrop_started,
         ev.RateChanged: topology.rate_changed,
         ev.Inspected: topology.inspected,
+        ev.AgentReported: _agent_reported,
+        ev.CallerQueued: _caller_queued,
+        ev.CallerAnswered: _caller_answered,
+        ev.CallerLeft: _caller_left,
         ev.GateTold: _gate_told,
         ev.DialFailed: _dial_failed,
         ev.BeepFailed: _beep_failed,
         ev.CommandFailed: _command_failed,
+        ev.PoliciesRead: policies.read,
         ev.Tick: lambda turn, _: topology.tick(turn),
         cmd.Start: requests.start,
         cmd.SetMode: requests.set_mode,
@@ -81,6 +112,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         cmd.ReplyToCue: cues.reply,
         cmd.RaiseHand: cues.raise_hand,
         cmd.LowerHand: cues.lower_hand,
+        cmd.SetPolicy: policies.set_policy,
     }
 )
 
@@ -90,6 +122,7 @@ def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules)
     and then nothing has changed."""
     turn = Turn(state, now, rules, getattr(event, "origin", ""))
     _RULES[type(event)](turn, event)
+    policies.enforce(turn)
     return turn.finish()
 
 
@@ -97,12 +130,9 @@ def next_timer(state: State) -> float | None:
     """When the core wants a Tick next, or None."""
     times = [
         time
-        ev.PoliciesRead: policies.read,
         for each in state.sessions.values()
         for time in (each.deadline, each.press_until, each.rearm_at, each.refresh_at)
         if time is not None
     ]
     times += [node.lease_at for node in state.nodes.values() if node.up and node.lease_at is not None]
     return min(times, default=None)
-        cmd.SetPolicy: policies.set_policy,
-    policies.enforce(turn)

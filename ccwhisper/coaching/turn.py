@@ -51,6 +51,7 @@ class Turn:
         self.sessions: dict[SessionId, Session] = dict(state.sessions)
         self.cues: dict[CueId, Cue] = dict(state.cues)
         self.hands: dict[AgentId, Hand] = dict(state.hands)
+        self.centre = state.centre
         self.token = state.token
         self.effects: list[fx.Effect] = []
         self._written: dict[SessionId, CoachRecord] = {}  # in this turn, to the coach's leg
@@ -388,6 +389,9 @@ class Turn:
             before = self.before.sessions.get(session.id)
             if before is None or _shown(before) != _shown(session):
                 self.effects.append(fx.SessionChanged(session))
+        agents, queues = self.centre.changes(self.before.centre)
+        self.effects += [fx.AgentChanged(agent, serves) for agent, serves in agents]
+        self.effects += [fx.QueueChanged(queue) for queue in queues]
         self._tidy()
         state = State(
             nodes=MappingProxyType(self.nodes),
@@ -397,6 +401,7 @@ class Turn:
             sessions=MappingProxyType(self.sessions),
             cues=MappingProxyType(self.cues),
             hands=MappingProxyType(self.hands),
+            centre=self.centre,
             token=self.token,
         )
         return state, self.effects

@@ -12,7 +12,7 @@ from ccwhisper.simulator.control import Control
 from ccwhisper.simulator.legs import Leg
 from ccwhisper.simulator.media import FRAME
 from ccwhisper.simulator.parties import Parties
-from ccwhisper.simulator.queries import NO_CHANNEL, OK, queries, split
+from ccwhisper.simulator.queries import NO_CHANNEL, OK, as_json, queries, split
 from ccwhisper.simulator.wire import Request
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Api:
         }
         self._commands |= queries(switch)
         self._commands["callcenter_config"] = lambda rest: callcenter.config(split(rest))
+        self._commands["json"] = lambda rest: as_json(rest, {"callcenter_config": callcenter.lists})
         self._commands["sim"] = control.run
 
     # --- the wire's host ----------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""mod_callcenter, as far as its events, its variables and the status of agents are concerned: one queue, callback
-agents and agents who stay off-hook. The longest idle agent is rung."""
+"""mod_callcenter, as far as its events, its variables, its lists and the status of agents are concerned: one queue,
+callback agents and agents who stay off-hook. The longest idle agent is rung."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from ccwhisper.simulator.legs import Leg
 from ccwhisper.simulator.media import FRAME
@@ -12,10 +13,14 @@ from ccwhisper.simulator.media import FRAME
 if TYPE_CHECKING:
     from ccwhisper.simulator.parties import Parties
 
+Row = dict[str, str]
+
 QUEUE: Final = "support@default"
 WRAP_UP: Final = 1.0
 RETRY: Final = 5.0
 """Seconds: the example node's wrap-up-time, and its busy-delay-time."""
+
+STATUSES: Final = ("Available", "Available (On Demand)", "On Break", "Logged Out")
 
 
 @dataclass
@@ -29,6 +34,8 @@ class Agent:
     standby: Leg | None = None  # the leg of an agent who stays off-hook
     free_since: float = 0.0
     wrap_up: float = WRAP_UP
+    times: dict[str, int] = field(default_factory=dict)
+    """When something last happened, in seconds since the epoch, by the name of its column."""
 
 
 @dataclass
@@ -52,7 +59,7 @@ class CallCenter:
         self.switch = parties.switch
         domain = parties.domain
         self.agents = {
-            f"{user}@{domain}": Agent(f"{user}@{domain}", user)
+            f"{user}@{domain}": Agent(f"{user}@{domain}", user, times={"last_status_change": self._epoch()})
             for user, phone in parties.phones.items()
             if phone.is_agent
         }
@@ -94,7 +101,7 @@ class CallCenter:
         agent = self.agents.get(name)
         if agent is None:
             return False
-        agent.status = status
+        agent.status, agent.times["last_status_change"] = status, self._epoch()
         self._raise({"CC-Agent": name, "CC-Action": "agent-status-change", "CC-Agent-Status": status})
         self._plan(0.0)
         return True
@@ -121,6 +128,7 @@ class CallCenter:
 
     def _offer(self, member: Member, agent: Agent) -> None:
         member.agent, member.called = agent, self._epoch()
+        agent.times["last_offered_call"] = self._epoch()
         self._state(agent, "Receiving")
         self._tell("agent-offering", member, None, {"CC-Agent": agent.name, "CC-Agent-Type": _type(agent)})
         if agent.standby is not None:
@@ -164,6 +172,7 @@ class CallCenter:
         self._tell("bridge-agent-start", member, leg, self._about(member))
         self._count()
         self.switch.uuid_bridge(member.leg, leg)
+        agent.times["last_bridge_start"] = self._epoch()
         self._state(agent, "In a queue call")
 
     def _ended(self, leg: Leg) -> None:
@@ -182,11 +191,13 @@ class CallCenter:
         del self.members[member.leg.id]
         cause = {"CC-Cause": "Terminated" if member.answered else "Cancel"}
         if agent is not None and member.answered and leg is not None:
-            self._tell("bridge-agent-end", member, leg, self._about(member))
+            agent.times["last_bridge_end"] = self._epoch()
+            self._tell("bridge-agent-end", member, leg, {"CC-Agent-Bridged": "true"} | self._about(member))
         elif leg is not None:
             self.switch.hang_up(leg, "ORIGINATOR_CANCEL")
         self._tell("member-queue-end", member, member.leg, cause | (self._about(member) if agent else {}))
-        self._count()
+        if not member.answered:  # when a call that was served ends, the count is not told (asked)
+            self._count()
         if agent is not None:
             self._state(agent, "Waiting")
             agent.free_since = self.switch.clock.now() + (agent.wrap_up if member.answered else 0.0)
@@ -224,15 +235,52 @@ class CallCenter:
                      "CC-Member-Session-UUID": member.leg.id, "CC-Member-CID-Name": member.leg.cid_name,
                      "CC-Member-CID-Number": member.leg.cid_number}, leg)  # fmt: skip
 
+    # --- commands -----------------------------------------------------------------------------------------------------
+
     def config(self, words: list[str]) -> str:
         """``callcenter_config``: an agent's status and wrap-up time are what there is of it."""
         match words:
-            case ["agent", "set", "wrap_up_time", name, seconds] if name in self.agents and seconds.isdigit():
+            case ["agent", "set", _, name, _] if name not in self.agents:
+                return "-ERR Agent not found!\n"
+            case ["agent", "set", "wrap_up_time", name, seconds] if seconds.isdigit():
                 self.agents[name].wrap_up = int(seconds)
                 return "+OK\n"
-            case ["agent", "set", "status", name, status] if self.set_status(name, status):
+            case ["agent", "set", "status", name, status]:
+                if status not in STATUSES:
+                    return "-ERR Invalid Agent Status!\n"
+                self.set_status(name, status)
                 return "+OK\n"
-        return "-ERR Invalid Command!\n"
+        return "-ERR Invalid!\n"
+
+    def lists(self, request: Mapping[str, Any]) -> list[Row] | None:
+        """``callcenter_config`` by way of ``json``; None for a list that there is not. Of the columns, those that say
+        something here; values are strings."""
+        match (request.get("data") or {}).get("arguments"):
+            case "agent list":
+                return [self._agent_row(agent) for agent in self.agents.values()]
+            case "queue list":
+                return [{"name": QUEUE, "strategy": "longest-idle-agent"}]
+            case "tier list":
+                return [{"queue": QUEUE, "agent": name, "state": "Ready", "level": "1", "position": str(place)}
+                        for place, name in enumerate(self.agents, 1)]  # fmt: skip
+            case "member list":
+                return [self._member_row(member) for member in self.members.values()]
+        return None
+
+    def _agent_row(self, agent: Agent) -> Row:
+        times = {name: str(agent.times.get(name, 0)) for name in
+                 ("last_bridge_start", "last_bridge_end", "last_offered_call", "last_status_change")}  # fmt: skip
+        uuid = {"uuid": agent.standby.id} if agent.standby else {}
+        return {"name": agent.name, "instance_id": "single_box", **uuid, "type": _type(agent),
+                "status": agent.status, "state": agent.state, **times}  # fmt: skip
+
+    @staticmethod
+    def _member_row(member: Member) -> Row:
+        return {"queue": QUEUE, "instance_id": "single_box", "uuid": member.id, "session_uuid": member.leg.id,
+                "cid_number": member.leg.cid_number, "cid_name": member.leg.cid_name,
+                "joined_epoch": str(member.joined), "rejoined_epoch": "0", "bridge_epoch": str(member.answered),
+                "abandoned_epoch": "0", "serving_agent": member.agent.name if member.agent else "",
+                "state": "Answered" if member.answered else "Trying" if member.agent else "Waiting"}  # fmt: skip
 
 
 def _type(agent: Agent) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ccwhisper.simulator import legs as names
@@ -32,6 +32,23 @@ def queries(switch: Switch) -> dict[str, Callable[[str], str]]:
     """The commands by name."""
     asking = _Queries(switch)
     return {name.removeprefix("_do_"): getattr(asking, name) for name in dir(asking) if name.startswith("_do_")}
+
+
+def as_json(text: str, commands: Mapping[str, Callable[[Mapping[str, Any]], list[dict[str, str]] | None]]) -> str:
+    """``json``: the request, with the answer added to it (``switch_json_api_execute``)."""
+    try:
+        request = json.loads(text)
+    except ValueError:
+        return "-ERR Parse error.\n" if text else "-ERR No JSON supplied.\n"
+    command = commands.get(str(request.get("command"))) if isinstance(request, dict) and "data" in request else None
+    said: dict[str, Any]
+    if command is None:
+        said = {"status": "error", "message": "Invalid request or non-existant command", "response": None}
+    else:
+        rows = command(request)
+        message = {"status": "error", "message": "The command returned an error"}
+        said = {**({"status": "success"} if rows is not None else message), "response": rows}
+    return json.dumps({**(request if isinstance(request, dict) else {}), **said}) + "\n"
 
 
 class _Queries:

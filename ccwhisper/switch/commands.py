@@ -144,6 +144,19 @@ def show_tasks() -> Command:
     return Command("show tasks as json", "show tasks")
 
 
+def callcenter(listing: Literal["agent list", "queue list", "tier list", "member list"]) -> Command:
+    """A list of mod_callcenter's as JSON; an object whose ``status`` is not success where the module is not loaded.
+
+    By way of ``json`` and not of ``callcenter_config``: that one writes rows between bars, as they are
+    (``list_result_callback`` in mod_callcenter.c), and a caller's name with a bar or a line break in it adds columns
+    and callers. No list is asked for by a queue's name, so that no name from outside becomes part of a command.
+    """
+    if listing not in ("agent list", "queue list", "tier list", "member list"):
+        raise UnsafeArgument("a list that mod_callcenter does not have")
+    text = f'json {{"command":"callcenter_config","data":{{"arguments":"{listing}"}}}}'
+    return Command(text, f"callcenter {listing}")
+
+
 # --- coaching -----------------------------------------------------------------------------------------------------
 
 

@@ -23,13 +23,13 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import CoachRecord, Leg, LegId, SessionId
 from ccwhisper.coaching.modes import Gate
+from ccwhisper.switch import callcenter, grammar, records
 from ccwhisper.switch import commands as cmd
-from ccwhisper.switch import grammar, records
 from ccwhisper.switch.commands import Command
 from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.link import Link
-from ccwhisper.switch.translate import EVENTS, facts, leg_of, raised_at
+from ccwhisper.switch.translate import EVENTS, SUBCLASSES, facts, leg_of, raised_at
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class SwitchNode:
             address.port,
             address.password,
             EVENTS,
-            (),
+            SUBCLASSES,
             self._on_event,
             self._on_up,
             self._on_down,
@@ -137,7 +137,7 @@ class SwitchNode:
         # A dead-man of the time before would strike in a while, and close a gate that may then rightly be open. Nobody
         # holds a key after a resync. By group, since nobody knows their ids any more: the group is the coach's leg.
         self._all([cmd.sched_del_group(leg.id) for leg in legs if leg.is_coach])
-        self._post(ev.NodeSynced(self.name, legs))
+        self._post(ev.NodeSynced(self.name, legs, callcenter.read(self.link, self.name)))
         gevent.spawn_later(SECOND_LOOK, self._look_again, self._generation, pairs, moved)
 
     def _look_again(self, generation: int, before: Pairs, moved: set[LegId]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Leg
-from ccwhisper.switch import records
+from ccwhisper.switch import callcenter, records
 from ccwhisper.switch.frames import Event
 
 EVENTS: Final = (
@@ -27,6 +27,9 @@ EVENTS: Final = (
 )
 """All that is subscribed to: of some 78 events that a call raises, about a dozen."""
 
+SUBCLASSES: Final = (callcenter.SUBCLASS,)
+"""The CUSTOM events besides; naming one that no module raises does no harm."""
+
 _SENT = "Command"  # the line that a client sent, first header of its event (read_packet in mod_event_socket.c)
 _LONGEST_TEXT = 256  # a display name may be 4 KB long; nobody reads that
 
@@ -34,12 +37,17 @@ _LONGEST_TEXT = 256  # a display name may be 4 KB long; nobody reads that
 def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
     """The facts in one event. BACKGROUND_JOB is not among them: only whoever started the job knows what it was.
 
-    What another client raised with `sendevent` holds none. It would be believed otherwise: with two Unique-ID, the first
-    of no leg, the switch publishes it, and a reader of JSON takes the second.
+    What another client raised with `sendevent` holds none. It would be believed otherwise: with two Unique-ID, the
+    first of no leg, the switch publishes it, and a reader of JSON takes the second.
     """
     headers = event.headers
+    if _SENT in headers:
+        return
+    if headers.get("Event-Subclass") == callcenter.SUBCLASS:
+        yield from callcenter.facts(node, headers, raised_at(event))
+        return
     leg = headers.get("Unique-ID")
-    if not leg or _SENT in headers:
+    if not leg:
         return
     match event.name:
         case "CHANNEL_BRIDGE":

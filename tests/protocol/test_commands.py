@@ -66,6 +66,10 @@ ALICE = c.user("1001", "pbx.example.org")
             c.events_subscription(["CHANNEL_BRIDGE", "CODEC"], ["callcenter::info"]),
             "event json CHANNEL_BRIDGE CODEC CUSTOM callcenter::info",
         ),
+        (
+            c.callcenter("member list"),
+            'json {"command":"callcenter_config","data":{"arguments":"member list"}}',
+        ),
         (c.uuid_park(COACH).background(AGENT), f"bgapi uuid_park {COACH}\nJob-UUID: {AGENT}"),
     ],
     ids=lambda value: value.label if isinstance(value, c.Command) else "",
@@ -102,6 +106,7 @@ REFUSED = [
     lambda: c.uuid_setvar_multi(COACH, {f"v{n}": "1" for n in range(61)}),
     lambda: c.uuid_setvar_multi(COACH, {"a": "1;b=2"}),
     lambda: c.uuid_setvar_multi(COACH, {"a": "${x}"}),
+    lambda: c.callcenter('queue list"},"command":"system'),
     lambda: c.eavesdrop_gate(COACH, "1"),
     lambda: c.eavesdrop_gate(COACH, "22"),
     lambda: c.eavesdrop_gate(COACH, ""),

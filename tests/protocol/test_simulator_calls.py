@@ -6,6 +6,9 @@ The orders are those of a recorded FreeSWITCH 1.11 on the example node, less the
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from .simulated import DOMAIN, FIRST, SECOND, Simulated
@@ -209,7 +212,7 @@ def test_the_queue_reaches_an_agent(world: Simulated) -> None:
     world.forget()
     world.sim(f"hangup {agent}")
     world.run(0.1)
-    assert told(world) == ["bridge-agent-end", "member-queue-end", "members-count", "agent-state-change"]
+    assert told(world) == ["bridge-agent-end", "member-queue-end", "agent-state-change"]
     assert world.legs() == {}
 
 
@@ -223,7 +226,37 @@ def test_a_caller_waits_until_somebody_is_free(world: Simulated) -> None:
     world.api(f"callcenter_config agent set status 1003@{DOMAIN} Available")
     world.run(0.5)
     assert world.legs()["1003"]["peer"] == caller
-    assert world.api("callcenter_config agent set status 7777 Available") == "-ERR Invalid Command!\n"
+    assert world.api("callcenter_config agent set status 7777 Available") == "-ERR Agent not found!\n"
+    assert world.api(f"callcenter_config agent set status 1001@{DOMAIN} Gone") == "-ERR Invalid Agent Status!\n"
+    assert world.api("callcenter_config agent") == "-ERR Invalid!\n"
+
+
+# worded as by tests/live/test_centre.py's switch
+def test_the_queue_is_listed(world: Simulated) -> None:
+    def listed(what: str) -> Any:
+        return json.loads(world.api(f'json {{"command":"callcenter_config","data":{{"arguments":"{what}"}}}}'))
+
+    agent = f"1001@{DOMAIN}"
+    assert listed("agent list")["status"] == "success"
+    first = {row["name"]: row for row in listed("agent list")["response"]}[agent]
+    assert (first["status"], first["state"], first["last_bridge_start"]) == ("Available", "Waiting", "0")
+    assert [row["name"] for row in listed("queue list")["response"]] == ["support@default"]
+    assert listed("tier list")["response"][0]["agent"] == agent
+    assert listed("member list")["response"] == []
+    world.sim("phone 1001 ring")
+    caller = world.sim(f"queue {FIRST} Ada+Ahorn")["caller"]
+    world.run(1)
+    [member] = listed("member list")["response"]
+    assert (member["session_uuid"], member["cid_name"], member["state"]) == (caller, "Ada Ahorn", "Trying")
+    world.sim("phone 1001 busy")
+    world.run(30)
+    assert listed("member list")["response"][0]["state"] == "Answered"
+    [busy] = [row for row in listed("agent list")["response"] if row["state"] == "In a queue call"]
+    assert busy["last_bridge_start"] > member["joined_epoch"]
+    assert listed("no list")["message"] == "The command returned an error"
+    assert world.api('json {"command":"nothing","data":{}}').endswith('"response": null}\n')
+    assert world.api("json [") == "-ERR Parse error.\n"
+    assert world.api("json") == "-ERR No JSON supplied.\n"
 
 
 def test_a_caller_who_gives_up_waiting(world: Simulated) -> None:

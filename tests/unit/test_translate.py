@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.centre import Doing, Member, Status
 from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.switch import records
@@ -86,6 +87,49 @@ def test_what_a_client_sent_says_nothing(name: str) -> None:
     }
     assert list(facts("n", Event(whole, ""), OURS))
     assert not list(facts("n", Event({**whole, "Command": f"sendevent {name}"}, ""), OURS))
+
+
+CALLER = {"CC_Queue": "help", "CC_Member_UUID": "m1", "CC_Member_Session_UUID": "c1", "CC_Member_CID_Name": "Eve|x",
+          "CC_Member_CID_Number": "+1"}  # fmt: skip
+
+
+def centre(action: str, **headers: str) -> list[Any]:
+    at = {"Event_Subclass": "callcenter::info", "Event_Date_Timestamp": "1795249327528231"}
+    return said("CUSTOM", CC_Action=action, **at, **headers)
+
+
+def test_events_of_the_call_centre_become_facts() -> None:
+    """Headers as a FreeSWITCH raises them; whole seconds, as it writes them into its lists."""
+    status, state = ("agent-status-change", "CC_Agent_Status"), ("agent-state-change", "CC_Agent_State")
+    for (action, header), word, fact in (
+        (status, "On Break", ev.AgentReported("n", "ana", 1795249327, status=Status.ON_BREAK)),
+        (status, "Available (On Demand)", ev.AgentReported("n", "ana", 1795249327, status=Status.ON_DEMAND)),
+        (status, "Unknown", ev.AgentReported("n", "ana", 1795249327)),
+        (state, "In a queue call", ev.AgentReported("n", "ana", 1795249327, doing=Doing.IN_CALL)),
+    ):
+        assert centre(action, CC_Agent="ana", **{header: word}) == [fact]
+    assert centre("member-queue-start", **CALLER) == [
+        ev.CallerQueued(Member("m1", "n", "help", "c1", "Eve|x", "+1", 1795249327))
+    ]
+    assert centre("member-queue-resume", **CALLER) == centre("member-queue-start", **CALLER)
+    assert centre("bridge-agent-start", CC_Agent="ana", **CALLER) == [ev.CallerAnswered("n", "m1", answered=True)]
+    assert centre("bridge-agent-end", CC_Agent_Bridged="false", **CALLER) == [
+        ev.CallerAnswered("n", "m1", answered=False)
+    ]
+    assert centre("bridge-agent-end", CC_Agent_Bridged="true", **CALLER) == []
+    assert centre("member-queue-end", **CALLER) == [ev.CallerLeft("n", "m1")]
+
+
+ACTIONS = ("agent-status-change", "agent-state-change", "member-queue-start", "bridge-agent-start", "bridge-agent-end",
+           "member-queue-end", "members-count")  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_event_of_the_call_centre_that_says_nothing(action: str) -> None:
+    assert centre(action) == []
+    whole = {"Event-Name": "CUSTOM", "Event-Subclass": "callcenter::info", "CC-Action": action, "CC-Agent": "ana",
+             **{key.replace("_", "-"): value for key, value in CALLER.items()}}  # fmt: skip
+    assert not list(facts("n", Event({**whole, "Command": "sendevent CUSTOM"}, ""), OURS)), "a client's own"
 
 
 def test_what_names_no_leg_says_nothing() -> None:
