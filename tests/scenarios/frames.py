@@ -7,7 +7,7 @@ from tests.scenarios.stage import NotAsExpected, Scene, Stage
 
 def nothing_lost(stage: Stage, scene: Scene) -> None:
     """Attach, beep, whisper and leave: every frame of the agent's reaches the caller."""
-    scene.caller.wait_time(scene.caller.mark() + 200_000_000)  # the call is under way
+    scene.caller.wait_time(scene.caller.mark() + 100_000_000)  # the call is under way
     since = scene.caller.mark()
     carla = stage.coach("carla", scene)
     carla.mode("whisper")
