@@ -25,7 +25,7 @@ KEYS: Final = (
 
 
 class Picture:
-    """`where` is the service's address, `device` the coach's phone, `file` what to source in a second terminal."""
+    """`where` is where one signs in to the pages, `device` the coach's phone, `file` what to source elsewhere."""
 
     def __init__(self, screen: Screen, where: str, device: str, file: str) -> None:
         self._screen, self._where, self._device, self._file = screen, where, device, file
@@ -70,7 +70,7 @@ class Picture:
         style = self._screen.style
         title = " ccwhisper   "
         warning = "SIMULATED SWITCH: for trying, not for production"
-        second = f" You are Carla, phone {self._device} · the service is at {self._where}"
+        second = f" You are Carla, phone {self._device} · dashboard and panels: {self._where}"
         return [
             style(title, "strong") + style(fit(warning, columns - len(title)), "bad"),
             style(fit(second, columns), "faint"),

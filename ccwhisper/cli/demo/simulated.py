@@ -7,13 +7,14 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ccwhisper.cli.client import Client, Refused
 from ccwhisper.cli.demo.desk import Desk
 from ccwhisper.cli.demo.ears import Ears
 from ccwhisper.cli.demo.orderly import held, perhaps_nobody_reads, undisturbed, visible_lines
 from ccwhisper.cli.demo.picture import Picture
+from ccwhisper.cli.demo.portal import Person, Portal
 from ccwhisper.cli.demo.process import SimulatorError, SimulatorProcess
 from ccwhisper.cli.demo.script import perform
 from ccwhisper.cli.demo.view import View
@@ -39,6 +40,7 @@ class Centre:
     url: str
     client: Client
     environment: Path
+    portal: str  # where one signs in to the pages
 
 
 def run(out: Output, screen: Screen) -> int:
@@ -84,10 +86,29 @@ def _set_up(rest: contextlib.ExitStack, *, lively: bool) -> Centre:
     rest.push(service)  # before it starts: one that does not come up is taken down, too
     with held():
         service.start()
-    claims = {"devices": [f"{DEVICE}@{switch.domain}"], "exp": int(time.time()) + _HOURS * 3600}
+    until = int(time.time()) + _HOURS * 3600
+    claims = {"devices": [f"{DEVICE}@{switch.domain}"], "exp": until}
     token = service.token(COACH, **claims)
     client = rest.enter_context(contextlib.closing(Client(service.url, token)))
-    return Centre(switch, service.url, client, environment(service.directory, service.url, token))
+    links = [
+        (each, f"{service.url}{each.path}#token={service.token(each.name.lower(), exp=until, **each.claims)}")
+        for each in people(switch.domain)
+    ]
+    portal = rest.enter_context(Portal(links))
+    return Centre(switch, service.url, client, environment(service.directory, service.url, token), portal.url)
+
+
+def people(domain: str) -> list[Person]:
+    """Whom one can be on the pages."""
+    nothing: dict[str, Any] = {"permissions": [], "roles": [], "queues": []}
+    return [
+        Person("Supervisors", "Grace", "may do everything; her phone is 9002", "/", {"devices": [f"9002@{domain}"]}),
+        Person("Supervisors", "Dora", "may listen and whisper; her phone is 9003", "/",
+               {"devices": [f"9003@{domain}"], "roles": ["whisper"]}),
+        *(Person("Agents", f"Agent {agent}", "", "/agent", {**nothing, "agent": agent}) for agent in AGENTS[:4]),
+        Person("Administrators", "Ada", "edits policies, reads the audit trail", "/admin",
+               {**nothing, "permissions": ["view_audit_trail", "edit_coaching_policies"]}),
+    ]  # fmt: skip
 
 
 def _show(screen: Screen, centre: Centre) -> None:
@@ -96,6 +117,6 @@ def _show(screen: Screen, centre: Centre) -> None:
     opening = AGENTS[0]
     centre.switch.sim(f"call {opening} +493023125042 Ada+Ahorn")
     centre.switch.sim(f"stories {CALLS}")
-    picture = Picture(screen, centre.url, DEVICE, str(centre.environment))
+    picture = Picture(screen, centre.portal, DEVICE, str(centre.environment))
     with Terminal() as terminal:
         View(terminal, Desk(centre.client), Ears(centre.switch.sim, DEVICE), picture, opening).run()
