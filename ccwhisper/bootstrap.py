@@ -19,6 +19,7 @@ from gevent.event import Event
 
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
+from ccwhisper.keeper import Keeper
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.store.errors import StoreError
@@ -55,9 +56,11 @@ class Service:
     web: Web
     archive: Archive
     journal: Journal
+    keeper: Keeper
 
     def __enter__(self) -> Self:
         self.archive.start()
+        self.keeper.start()
         self.journal.start()
         self.engine.start()
         self.web.sockets.start()
@@ -69,6 +72,7 @@ class Service:
         self.web.sockets.stop()
         self.engine.stop()
         self.journal.stop()
+        self.keeper.stop()
         self.archive.stop()
 
 
@@ -93,10 +97,11 @@ def build(config: Config) -> Service:
     )
     engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], archive.record)
     journal = Journal(engine)
+    keeper = Keeper(engine, archive)
     web = create_web(
-        engine, _auth(config), journal, archive, origins=config.service.origins, frames=config.service.frames
+        engine, _auth(config), journal, archive, keeper, origins=config.service.origins, frames=config.service.frames
     )
-    return Service(engine, web, archive, journal)
+    return Service(engine, web, archive, journal, keeper)
 
 
 def database(config: Config) -> Database:

@@ -18,6 +18,8 @@ class CoachingError(Exception):
     same request can succeed later without anybody changing it."""
 
     retry: bool = False
+    field: str | None = None
+    """The key of the request that is wrong, where it is one, as `beep.parts.0.1`."""
 
     def __init__(self, code: str, message: str, retry: bool | None = None) -> None:
         super().__init__(message)

@@ -1,1 +1,1 @@
-"""What outlives the service: the audit trail, in SQLite or PostgreSQL."""
+"""What outlives the service: the audit trail and the policies of queues, in SQLite or PostgreSQL."""

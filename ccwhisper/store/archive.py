@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import gevent
 from gevent.threadpool import ThreadPool
 
 from ccwhisper.coaching.trail import Filter, Health, Page, Row
-from ccwhisper.store import rows
+from ccwhisper.store import policies, rows
 from ccwhisper.store.database import Database
-from ccwhisper.store.recorder import Recorder
+from ccwhisper.store.recorder import Recorder, public_id
 from ccwhisper.store.spill import Spill
 from ccwhisper.store.writer import PAUSES, Writer
 
@@ -28,7 +28,8 @@ SWEEP_SECONDS: Final = 10.0
 
 
 class Archive:
-    """The audit trail over a database. `directory` is where rows wait for it, `installation` this installation's id.
+    """The audit trail and the policies, over a database. `directory` is where rows wait for it, `installation` this
+    installation's id.
 
     `record` is called by the thread that runs the hub; the rest is for its greenlets.
     """
@@ -38,6 +39,7 @@ class Archive:
     ) -> None:
         self._database = database
         self._writer = Writer(partial(rows.insert, database), Spill(directory / "audit-waiting.jsonl"), pauses=pauses)
+        self._installation = public_id(installation)
         self.record = Recorder(installation, self._writer.put)
         self._pool: ThreadPool | None = None
         self._sweeper: gevent.Greenlet[[], None] | None = None
@@ -77,6 +79,18 @@ class Archive:
         while page.next is not None:
             page = self.search(wanted, page.next, PIECE)
             yield page.rows
+
+    def policies(self) -> Mapping[str, Any]:
+        """By queue, what was set at run time. Raises Unavailable (`store_unavailable`)."""
+        assert self._pool is not None  # noqa: S101 - started
+        found: dict[str, Any] = self._pool.apply(policies.load, (self._database, self._installation))
+        return found
+
+    def keep_policy(self, queue: str, said: Mapping[str, Any] | None) -> None:
+        """Keep what is set for a queue, in place of what was; None is nothing. Raises Unavailable
+        (`store_unavailable`)."""
+        assert self._pool is not None  # noqa: S101 - started
+        self._pool.apply(policies.save, (self._database, self._installation, queue, said))
 
     def _sweep(self) -> None:
         while True:

@@ -23,6 +23,9 @@ KINDS: Final = 4096
 LONGEST: Final = 512
 """Characters of a field; what is longer was made to be."""
 
+LONGEST_POLICY: Final = 64 * 1024
+"""Characters of the detail of a policy that was set: it holds the one before, too."""
+
 # Any constant will do. The installation's own id is a secret: it marks the legs that the service may hang up.
 _INSTALLATIONS = UUID("0d0f3b1c-8a07-4a52-9a3e-6f4f9f7c2b19")
 
@@ -41,7 +44,7 @@ class Recorder:
     def __init__(
         self, installation: str, put: Callable[[Row], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._installation = str(uuid5(_INSTALLATIONS, installation))
+        self._installation = public_id(installation)
         self._epoch = str(uuid4())
         self._seq = 0
         self._put = put
@@ -96,16 +99,21 @@ class Recorder:
                 agent=_optional(audit.agent),
                 call=_optional(audit.call),
                 node=audit.node,
-                detail=_plain(audit.detail),
+                detail=_plain(audit.detail, LONGEST_POLICY if audit.action == "policy" else LONGEST),
                 origin=_plain(audit.origin),
                 times=times,
             )
         )
 
 
-def _plain(text: str) -> str:
+def public_id(installation: str) -> str:
+    """An installation in the database, by which its id is not known."""
+    return str(uuid5(_INSTALLATIONS, installation))
+
+
+def _plain(text: str, longest: int = LONGEST) -> str:
     """Text that every database takes: no half of a surrogate pair, no NUL."""
-    return text[:LONGEST].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return text[:longest].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _optional(text: str | None) -> str | None:

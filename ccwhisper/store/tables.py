@@ -77,3 +77,11 @@ AUDIT: Final = Table(
     Index("audit_session", "session"),
     sqlite_autoincrement=True,  # no number is given twice, whatever the administrator deletes
 )
+
+POLICY: Final = Table(
+    "policy",
+    METADATA,
+    Column("installation", Text, primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("said", Text, nullable=False),
+)

@@ -11,8 +11,10 @@ from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
 from ccwhisper.coaching.model import Follow
-from ccwhisper.coaching.policy import AUDIT, VIEW
+from ccwhisper.coaching.policy import AUDIT, EDIT_POLICIES, VIEW
 from ccwhisper.web.operations import Context, Counter, Table
+from ccwhisper.web.policies import PolicyChange, PolicyList, QueuePolicyView, listed, named
+from ccwhisper.web.policies import shown as policy_view
 from ccwhisper.web.schemas import (
     AgentList,
     CallList,
@@ -239,3 +241,23 @@ def export_audit(it: Context) -> AuditExport:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     chunks = exported(chain([first], pages), it.ask.format)
     return AuditExport(form=MEDIA[it.ask.format], file=f"audit-{stamp}.{it.ask.format}", chunks=chunks)
+
+
+@TABLE.operation("GET", "/policies", PolicyList, scope=EDIT_POLICIES)
+def list_policies(it: Context) -> PolicyList:
+    """The policies of one's queues."""
+    return listed(it.engine.rules, it.engine.state, it.actor, it.policies.in_force)
+
+
+@TABLE.operation("PUT", "/policies/{queue}", QueuePolicyView, body=PolicyChange, scope=EDIT_POLICIES)
+def set_policy(it: Context, queue: str) -> QueuePolicyView:
+    """Set the policy of a queue. It is in force at once, and after a restart."""
+    it.policies.set(it.actor, named(queue), it.ask.said, it.origin)
+    return policy_view(it.engine.rules, it.actor, queue)
+
+
+@TABLE.operation("DELETE", "/policies/{queue}", QueuePolicyView, scope=EDIT_POLICIES)
+def drop_policy(it: Context, queue: str) -> QueuePolicyView:
+    """Back to what the configuration file says of a queue."""
+    it.policies.set(it.actor, named(queue), None, it.origin)
+    return policy_view(it.engine.rules, it.actor, queue)

@@ -22,6 +22,7 @@ from ccwhisper.web.limits import Limits
 from ccwhisper.web.openapi import document
 from ccwhisper.web.operations import PREFIX, Counter, blueprint
 from ccwhisper.web.pages import pages
+from ccwhisper.web.policies import Policies
 from ccwhisper.web.sockets import Sockets
 from ccwhisper.web.trail import Trail
 
@@ -53,13 +54,14 @@ def create_web(
     auth: Auth,
     journal: Journal,
     trail: Trail,
+    policies: Policies,
     limits: Limits | None = None,
     origins: Sequence[str] = (),
     frames: Sequence[str] = (),
 ) -> Web:
     """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
     whose pages may connect by Socket.IO, `frames` those whose pages may hold the agent's panel."""
-    counter = Counter(engine, journal, auth, limits or Limits(), trail)
+    counter = Counter(engine, journal, auth, limits or Limits(), trail, policies)
     app = _app(counter, frames)
     return Web(app, Sockets(app, counter, TABLE, origins))
 

@@ -31,12 +31,14 @@ from ccwhisper.web.schemas import (
     HandView,
     NodeChangedEvent,
     NodeView,
+    PoliciesChangedEvent,
+    QueueRules,
     SessionChangedEvent,
     SessionEndedEvent,
     SessionView,
     Snapshot,
 )
-from ccwhisper.web.views import call_view, coach_view, cue_view, hand_view, session_view
+from ccwhisper.web.views import call_view, coach_view, cue_view, hand_view, rules_view, session_view
 
 _PAGE = 500
 
@@ -105,6 +107,10 @@ class Desk:
         found = (each for each in self._engine.state.hands.values() if may_see(self._actor, each.queues))
         return [hand_view(each) for each in sorted(found, key=lambda each: (each.raised_at, each.agent))]
 
+    def policies(self) -> dict[str, QueueRules]:
+        """What coaches must know of the queues' policies."""
+        return rules_view(self._engine.rules, self._actor) if VIEW in self._actor.permissions else {}
+
     def session(self, identifier: SessionId) -> SessionView:
         """One of one's own, also a while after its end."""
         session, ended = self._find(self._engine.state, identifier)
@@ -163,7 +169,7 @@ class Desk:
     def _reset(self) -> EventList:
         seq = self._engine.log.seq  # before the state: an event told twice does no harm, one not told does
         snapshot = Snapshot(calls=self.calls(), sessions=self.sessions(), coaches=self.coaches(),
-                            cues=self.cues(), hands=self.hands())  # fmt: skip
+                            cues=self.cues(), hands=self.hands(), policies=self.policies())  # fmt: skip
         return EventList(reset=True, next=self._cursor(seq), events=[], snapshot=snapshot)
 
     def _page(self, entries: Iterable[Entry], seq: int) -> tuple[list[EventView], int]:
@@ -205,5 +211,7 @@ class Desk:
             case fx.HandLowered() if may_see(self._actor, notice.hand.queues):
                 why = cast(Literal["answered", "call_ended", "taken_back"], notice.why)
                 return HandLoweredEvent(seq=seq, at=at, data=hand_view(notice.hand), why=why)
+            case fx.RulesChanged() if VIEW in self._actor.permissions:
+                return PoliciesChangedEvent(seq=seq, at=at, data=rules_view(notice.rules, self._actor))
             case _:
                 return None

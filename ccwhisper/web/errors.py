@@ -52,15 +52,15 @@ _HTTP_CODES: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
 DEFECT: Final = ErrorDetail(code="internal_error", message="The service has a defect; its log says more.", retry=False)
 
 
-def refusal(status: int, code: str, message: str, retry: bool) -> Response:
+def refusal(status: int, why: ErrorDetail) -> Response:
     """The one form of an error."""
-    answer = ErrorAnswer(error=ErrorDetail(code=code, message=message, retry=retry))
+    answer = ErrorAnswer(error=why)
     return Response(answer.model_dump_json(), status, mimetype="application/json")
 
 
 def detail(error: CoachingError) -> ErrorDetail:
     """A refusal, as it is told."""
-    return ErrorDetail(code=error.code, message=error.message, retry=error.retry)
+    return ErrorDetail(code=error.code, message=error.message, retry=error.retry, field=error.field)
 
 
 def install(app: Flask) -> None:
@@ -69,7 +69,7 @@ def install(app: Flask) -> None:
     @app.errorhandler(CoachingError)
     def refused(error: CoachingError) -> Response:
         status = STATUS[next(kind for kind in type(error).__mro__ if kind in STATUS)]
-        response = refusal(status, error.code, error.message, error.retry)
+        response = refusal(status, detail(error))
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="ccwhisper"' + (
                 "" if error.code == "token_missing" else f', error="invalid_token", error_description="{error.code}"'
@@ -82,7 +82,7 @@ def install(app: Flask) -> None:
     def http(error: HTTPException) -> Response:
         status = error.code or 500
         code, message = _HTTP_CODES.get(status, (f"http_{status}", error.name))
-        response = refusal(status, code, message, retry=False)
+        response = refusal(status, ErrorDetail(code=code, message=message, retry=False))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
@@ -91,4 +91,4 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def defect(error: Exception) -> Response:
         logger.error("a request failed", exc_info=error)
-        return refusal(500, DEFECT.code, DEFECT.message, DEFECT.retry)
+        return refusal(500, DEFECT)

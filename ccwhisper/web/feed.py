@@ -115,6 +115,7 @@ class Feed:
         if client.scope is not None:
             shared = Desk(self._engine, self._journal, client.scope.actor)
             mine = Desk(self._engine, self._journal, client.who.actor)
+            policies = shared.policies()
             told |= {
                 "calls": _dumped(shared.calls()),
                 "agents": _dumped(shared.agents()),
@@ -122,7 +123,8 @@ class Feed:
                 "sessions": _dumped(mine.sessions()),
                 "hands": _dumped(shared.hands()),
                 "cues": _dumped(mine.cues()),
-                "templates": self._templates(),
+                "policies": {name: each.model_dump(mode="json") for name, each in policies.items()},
+                "templates": {name: each.cues for name, each in policies.items()},
                 "nodes": [{"name": node.name, "up": node.up} for node in self._engine.state.nodes.values()],
             }
         self._tell(client.room, "snapshot", told)
@@ -133,7 +135,7 @@ class Feed:
         """What an agent sees: his own calls, and who speaks to him."""
         state = self._engine.state
         calls = [call for call in state.calls.values() if call.leg_of(agent)]
-        coaches = [each for each in state.sessions.values() if each.agent == agent and _noticed(each)]
+        coaches = [each for each in state.sessions.values() if each.agent == agent and self._noticed(each)]
         known = self._engine.rules.agents.get(agent)
         hand = state.hands.get(agent)
         return PanelView(
@@ -148,10 +150,11 @@ class Feed:
             hand=hand_view(hand) if hand else None,
         ).model_dump(mode="json")
 
-    def _templates(self) -> dict[str, list[str]]:
-        """The lines that coaches often need: by queue, and under the empty name those of all others."""
-        rules = self._engine.rules
-        return {"": list(rules.default.cues)} | {name: list(each.cues) for name, each in rules.queues.items()}
+    def _noticed(self, session: Session) -> bool:
+        """Whether the agent is to know of this coach: who only listens is announced where the queue wants it."""
+        call = self._engine.state.calls.get(session.call or "")
+        told = session.mode is not Mode.LISTEN or self._engine.rules.queue(call.queue if call else None).tell_listening
+        return session.phase is Phase.ATTACHED and told
 
     def _head(self, seq: int) -> dict[str, Any]:
         return {"v": VERSION, "epoch": self._journal.epoch, "seq": seq, "at": time.time()}
@@ -186,7 +189,8 @@ class Feed:
                 self._told[scope] = self._seq
         concerned = {agent for each in entries for agent in _agents(each.notice)}
         for client in clients:
-            if client.who.agent in concerned and client.who.agent is not None:
+        everybody = any(isinstance(each.notice, fx.RulesChanged) for each in entries)  # may see who listens, or no more
+            if client.who.agent is not None and (everybody or client.who.agent in concerned):
                 self._tell(client.room, "panel", self._head(self._seq) | self.panel(client.who.agent))
 
     def _private(self, client: Client, entries: Iterable[Entry]) -> list[dict[str, Any]]:
@@ -218,11 +222,6 @@ def _dumped(views: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _events(desk: Desk, entries: Iterable[Entry]) -> list[dict[str, Any]]:
     return [event.model_dump(mode="json") for event in map(desk.event, entries) if event is not None]
-
-
-def _noticed(session: Session) -> bool:
-    """Whether the agent is to know of this coach: who only listens is not announced."""
-    return session.phase is Phase.ATTACHED and session.mode is not Mode.LISTEN
 
 
 def _agents(notice: fx.Notice) -> frozenset[AgentId]:

@@ -23,6 +23,7 @@ from ccwhisper.web.desk import Desk
 from ccwhisper.web.errors import Unauthorised, WrongMediaType
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits, TooMany
+from ccwhisper.web.policies import Policies
 from ccwhisper.web.schemas import Answer, Ask, SessionView, Streamed
 from ccwhisper.web.trail import Trail
 
@@ -49,6 +50,7 @@ class Context:
     who: Principal
     desk: Desk
     trail: Trail
+    policies: Policies
     origin: str
     ask: Any
 
@@ -83,6 +85,8 @@ _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "see_cue": "read_cue",
         "reply_to_cue": "reply",
         "raise_hand": "hand",
+        "set_policy": "policy",
+        "drop_policy": "policy",
     }
 )
 
@@ -166,6 +170,7 @@ class Counter:
     auth: Auth
     limits: Limits
     trail: Trail
+    policies: Policies
 
     def perform(
         self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], ask: Callable[[], Ask | None]
@@ -180,7 +185,8 @@ class Counter:
                 self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
             raise
         desk = Desk(self.engine, self.journal, who.actor)
-        return each.handler(Context(self.engine, who, desk, self.trail, origin, checked), **variables)
+        context = Context(self.engine, who, desk, self.trail, self.policies, origin, checked)
+        return each.handler(context, **variables)
 
     def _checked(self, each: Operation, who: Principal, ask: Callable[[], Ask | None]) -> Ask | None:
         if each.acts:
@@ -265,7 +271,9 @@ def checked(check: Callable[[Any], Ask], given: object) -> Ask:
         code = _CODES.get(first["type"], "field_invalid")
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise Invalid(code, f"{where}: {message}" if where else message) from None
+        refusal = Invalid(code, f"{where}: {message}" if where else message)
+        refusal.field = where or None
+        raise refusal from None
 
 
 def always(each: Operation) -> tuple[type[CoachingError], ...]:

@@ -66,7 +66,7 @@ class SessionStart(Ask):
     call: Id | None = None
     agent: Id | None = None
     mode: Annotated[Mode, Field(description="Entered as soon as listening is established.")] = Mode.LISTEN
-    talk: Talk = Talk.OPEN
+    talk: Annotated[Talk | None, Field(description="As the queue's policy says, unless given.")] = None
     follow: FollowWord = "call"
     device: Annotated[str | None, Field(max_length=320, description="One of the token's; default its first.")] = None
 
@@ -145,6 +145,7 @@ class ErrorDetail(Answer):
     code: Annotated[str, Field(description="Stable, for programs.")]
     message: Annotated[str, Field(description="For people.")]
     retry: Annotated[bool, Field(description="Whether the very same request can succeed later.")]
+    field: Annotated[str | None, Field(description="The key of the request that is wrong, where it is one.")] = None
 
 
 class ErrorAnswer(Answer):
@@ -214,7 +215,7 @@ class CoachView(Answer):
 
 
 class PanelCoach(Answer):
-    """Somebody who speaks to the agent, or is about to."""
+    """Somebody who speaks to the agent, or is about to; where the queue's policy wants it, also who only listens."""
 
     session: str
     name: Text
@@ -262,7 +263,7 @@ class CueList(Answer):
 
 
 class PanelView(Answer):
-    """What an agent sees. Who only listens is not in it."""
+    """What an agent sees. Who only listens is in it where the queue's policy wants that."""
 
     agent: Text
     name: Text
@@ -400,6 +401,21 @@ class HandLoweredEvent(_Event):
     why: Literal["answered", "call_ended", "taken_back"]
 
 
+class QueueRules(Answer):
+    """What a coach must know of a queue's policy."""
+
+    modes: Annotated[list[str], Field(description="Of listen, whisper, barge, take_over: what is allowed.")]
+    talk: Annotated[Talk, Field(description="Of a session that does not say.")]
+    cues: Annotated[list[Text], Field(description="Lines that coaches often need.")]
+
+
+class PoliciesChangedEvent(_Event):
+    """Queues have other policies; `data` holds all of them, by queue, and under the empty name those of all others."""
+
+    type: Literal["policies.changed"] = "policies.changed"
+    data: dict[str, QueueRules]
+
+
 EventView = Annotated[
     CallChangedEvent
     | CallEndedEvent
@@ -411,7 +427,8 @@ EventView = Annotated[
     | BeepFailedEvent
     | CueChangedEvent
     | HandRaisedEvent
-    | HandLoweredEvent,
+    | HandLoweredEvent
+    | PoliciesChangedEvent,
     Field(discriminator="type"),
 ]
 
@@ -424,6 +441,9 @@ class Snapshot(Answer):
     coaches: list[CoachView]
     cues: Annotated[list[CueView], Field(description="One's own.")]
     hands: list[HandView]
+    policies: Annotated[
+        dict[str, QueueRules], Field(description="By queue, and under the empty name those of all others.")
+    ]
 
 
 class EventList(Answer):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from ccwhisper.coaching.model import Call, Cue, Hand, Phase, Session
+from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Phase, Session
+from ccwhisper.coaching.policies import words
+from ccwhisper.coaching.policy import QueuePolicy, Rules, may_see
 from ccwhisper.web.auth import Principal
 from ccwhisper.web.journal import Ended
-from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, SessionView
+from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, QueueRules, SessionView
 
 
 def call_view(call: Call) -> CallView:
@@ -100,6 +102,16 @@ def hand_view(hand: Hand) -> HandView:
         note=hand.note,
         raised_at=hand.raised_at,
     )
+
+
+def rules_view(rules: Rules, actor: Actor) -> dict[str, QueueRules]:
+    """What a coach must know of the policies: by queue, and under the empty name those of all other queues."""
+    mine = {name: each for name, each in rules.queues.items() if may_see(actor, frozenset({name}))}
+    return {name: _queue_rules(each) for name, each in {"": rules.default, **mine}.items()}
+
+
+def _queue_rules(policy: QueuePolicy) -> QueueRules:
+    return QueueRules(modes=words(policy)["modes"], talk=policy.talk, cues=list(policy.cues))
 
 
 def me_view(who: Principal) -> Me:

@@ -24,6 +24,7 @@ from ccwhisper.coaching.model import Agent
 from ccwhisper.coaching.policies import layered
 from ccwhisper.coaching.policy import MONITOR, VIEW, PolicyPart, Rules
 from ccwhisper.engine import Engine
+from ccwhisper.keeper import Keeper
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.web.app import create_web, make_server
@@ -109,10 +110,12 @@ class Service:
             self.archive.record(row, at)
 
         self.engine = Engine(self._rules, self.switch, [NODE], keep)
+        self.keeper = Keeper(self.engine, self.archive, pauses=(0.05, 0.05))
+        self.keeper.start()
         self.engine.start()
         journal = Journal(self.engine)
         journal.start()
-        web = create_web(self.engine, self._auth, journal, self.archive, self._limits)
+        web = create_web(self.engine, self._auth, journal, self.archive, self.keeper, self._limits)
         web.sockets.start()
         server = make_server(web.app, "127.0.0.1", 0)
         server.start()
@@ -125,6 +128,7 @@ class Service:
         web.sockets.stop()
         journal.stop()
         self.engine.stop()
+        self.keeper.stop()
         self.archive.stop()
         folder.cleanup()
         gevent.get_hub().destroy(destroy_loop=True)

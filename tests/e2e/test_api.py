@@ -383,6 +383,7 @@ def _rules() -> list[Any]:
     from flask import Flask
 
     from ccwhisper.engine import Engine
+    from ccwhisper.keeper import Keeper
     from ccwhisper.store.archive import Archive
     from ccwhisper.store.database import Database
     from ccwhisper.web.api import TABLE
@@ -397,7 +398,7 @@ def _rules() -> list[Any]:
     engine = Engine(RULES, FakeSwitch(), [])
     archive = Archive(Database.sqlite(Path("nowhere")), Path("nowhere"), "")
     app = Flask("rules", static_folder=None)
-    app.register_blueprint(
-        blueprint(TABLE, Counter(engine, Journal(engine), Auth(SharedSecret("x"), ("HS256",)), Limits(), archive))
-    )
+    auth = Auth(SharedSecret("x"), ("HS256",))
+    counter = Counter(engine, Journal(engine), auth, Limits(), archive, Keeper(engine, archive))
+    app.register_blueprint(blueprint(TABLE, counter))
     return list(app.url_map.iter_rules())

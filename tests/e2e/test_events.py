@@ -10,7 +10,7 @@ from .service import Answer, Client, Service, token
 
 pytestmark = pytest.mark.e2e
 
-EMPTY = {"calls": [], "sessions": [], "coaches": [], "cues": [], "hands": []}
+EMPTY = {"calls": [], "sessions": [], "coaches": [], "cues": [], "hands": [], "policies": {}}
 
 
 class Follower:
@@ -42,7 +42,8 @@ class Follower:
 
 def test_a_session_in_events(service: Service, coach: Client) -> None:
     follower = Follower(coach)
-    assert follower.snapshot == EMPTY
+    assert follower.snapshot | {"policies": {}} == EMPTY
+    assert follower.snapshot["policies"].keys() == {"", "support@default"}
     call = service.call()
     assert follower.until("call.changed")["id"] == call
     session = coach.post("/sessions", {"call": call, "mode": "whisper"}).body["id"]
@@ -106,7 +107,7 @@ def test_what_one_may_not_see_is_not_told(service: Service, coach: Client) -> No
     coach.get(f"/sessions/{session}?wait=ended")
     for follower in followers:
         assert follower.read(timeout=0) == []
-        assert follower.client.get("/events").body["snapshot"] == EMPTY
+        assert follower.client.get("/events").body["snapshot"] | {"policies": {}} == EMPTY
 
 
 def test_the_switch_is_lost(service: Service, coach: Client) -> None:

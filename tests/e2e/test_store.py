@@ -86,7 +86,7 @@ def test_another_version_s_schema_is_refused(database: Database) -> None:
 
 
 def test_a_schema_that_is_behind_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Database, "head", "0002")
+    monkeypatch.setattr(Database, "head", "later")
     assert code_of(database) == "schema_behind"
 
 
