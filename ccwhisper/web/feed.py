@@ -188,8 +188,8 @@ class Feed:
                 self._delta(scope.room, scope, events)
                 self._told[scope] = self._seq
         concerned = {agent for each in entries for agent in _agents(each.notice)}
-        for client in clients:
         everybody = any(isinstance(each.notice, fx.RulesChanged) for each in entries)  # may see who listens, or no more
+        for client in clients:
             if client.who.agent is not None and (everybody or client.who.agent in concerned):
                 self._tell(client.room, "panel", self._head(self._seq) | self.panel(client.who.agent))
 
