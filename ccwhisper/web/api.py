@@ -37,6 +37,7 @@ from ccwhisper.web.schemas import (
     MutedChange,
     NodeCounts,
     Pressed,
+    QueueList,
     SessionList,
     SessionQuery,
     SessionStart,
@@ -84,6 +85,12 @@ def get_call(it: Context, call: str) -> CallView:
 def list_agents(it: Context) -> AgentList:
     """The agents of one's queues."""
     return AgentList(agents=it.desk.agents())
+
+
+@TABLE.operation("GET", "/queues", QueueList, scope=VIEW)
+def list_queues(it: Context) -> QueueList:
+    """One's queues, who waits in them, and how many agents there are."""
+    return QueueList(queues=it.desk.queues())
 
 
 @TABLE.operation("GET", "/sessions", SessionList)

@@ -8,11 +8,13 @@ from typing import Literal, cast
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import NotFound
-from ccwhisper.coaching.model import Actor, Agent, Session, SessionId, State
-from ccwhisper.coaching.policy import EVERY_QUEUE, VIEW, may_see, visible
+from ccwhisper.coaching.model import Actor, Session, SessionId, State
+from ccwhisper.coaching.policy import VIEW, may_see, visible
 from ccwhisper.engine import Engine, Entry
+from ccwhisper.web import centre
 from ccwhisper.web.journal import Ended, Journal
 from ccwhisper.web.schemas import (
+    AgentChangedEvent,
     AgentView,
     BeepFailedEvent,
     BeepFailure,
@@ -32,7 +34,11 @@ from ccwhisper.web.schemas import (
     NodeChangedEvent,
     NodeView,
     PoliciesChangedEvent,
+    QueueChangedEvent,
+    QueueGoneEvent,
+    QueueName,
     QueueRules,
+    QueueView,
     SessionChangedEvent,
     SessionEndedEvent,
     SessionView,
@@ -71,24 +77,11 @@ class Desk:
 
     def agents(self) -> list[AgentView]:
         """The agents of one's queues, and those whom a visible call shows."""
-        known = dict(self._engine.rules.agents)
-        on_calls: dict[str, list[str]] = {}
-        for call in self._engine.state.calls.values():
-            if visible(self._actor, call):
-                for leg in call.agents:
-                    on_calls.setdefault(leg.agent, []).append(call.id)
-                    known.setdefault(leg.agent, Agent(leg.agent, leg.name))
-        return [
-            AgentView(
-                id=agent.id, name=agent.name, queues=self._queues(agent), calls=sorted(on_calls.get(agent.id, []))
-            )
-            for agent in sorted(known.values(), key=lambda agent: agent.id)
-            if agent.id in on_calls or may_see(self._actor, agent.queues)
-        ]
+        return centre.agents(self._engine.state, self._engine.rules, self._actor)
 
-    def _queues(self, agent: Agent) -> list[str]:
-        mine = self._actor.queues
-        return sorted(queue for queue in agent.queues if EVERY_QUEUE in mine or queue in mine)
+    def queues(self) -> list[QueueView]:
+        """One's queues of mod_callcenter."""
+        return centre.queues(self._engine.state.centre, self._actor)
 
     def sessions(self) -> list[SessionView]:
         """One's own that are not over."""
@@ -169,7 +162,8 @@ class Desk:
     def _reset(self) -> EventList:
         seq = self._engine.log.seq  # before the state: an event told twice does no harm, one not told does
         snapshot = Snapshot(calls=self.calls(), sessions=self.sessions(), coaches=self.coaches(),
-                            cues=self.cues(), hands=self.hands(), policies=self.policies())  # fmt: skip
+                            cues=self.cues(), hands=self.hands(), agents=self.agents(), queues=self.queues(),
+                            policies=self.policies())  # fmt: skip
         return EventList(reset=True, next=self._cursor(seq), events=[], snapshot=snapshot)
 
     def _page(self, entries: Iterable[Entry], seq: int) -> tuple[list[EventView], int]:
@@ -213,5 +207,13 @@ class Desk:
                 return HandLoweredEvent(seq=seq, at=at, data=hand_view(notice.hand), why=why)
             case fx.RulesChanged() if VIEW in self._actor.permissions:
                 return PoliciesChangedEvent(seq=seq, at=at, data=rules_view(notice.rules, self._actor))
+            case fx.AgentChanged():
+                agent = centre.agent(self._engine.state, self._engine.rules, self._actor, notice.agent, notice.queues)
+                return AgentChangedEvent(seq=seq, at=at, data=agent) if agent else None
+            case fx.QueueChanged() if may_see(self._actor, frozenset({notice.queue})):
+                queue = centre.queue(self._engine.state.centre, notice.queue)
+                if queue is None:
+                    return QueueGoneEvent(seq=seq, at=at, data=QueueName(name=notice.queue))
+                return QueueChangedEvent(seq=seq, at=at, data=queue)
             case _:
                 return None

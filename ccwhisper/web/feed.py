@@ -119,6 +119,7 @@ class Feed:
             told |= {
                 "calls": _dumped(shared.calls()),
                 "agents": _dumped(shared.agents()),
+                "queues": _dumped(shared.queues()),
                 "coaches": _dumped(shared.coaches()),
                 "sessions": _dumped(mine.sessions()),
                 "hands": _dumped(shared.hands()),
@@ -221,6 +222,14 @@ def _dumped(views: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _events(desk: Desk, entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """What somebody is told. Agents and queues are told as they are now, and so each of them once."""
+    entries = list(entries)
+    last = {each.notice: each.seq for each in entries if isinstance(each.notice, fx.AgentChanged | fx.QueueChanged)}
+    entries = [
+        each
+        for each in entries
+        if not isinstance(each.notice, fx.AgentChanged | fx.QueueChanged) or last[each.notice] == each.seq
+    ]
     return [event.model_dump(mode="json") for event in map(desk.event, entries) if event is not None]
 
 

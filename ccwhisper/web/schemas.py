@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
 
+from ccwhisper.coaching.centre import Doing, Status
 from ccwhisper.coaching.model import Reply
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 
@@ -176,6 +177,37 @@ class AgentView(Answer):
     name: Text
     queues: list[Text]
     calls: list[str]
+    status: Annotated[Status | None, Field(description="Null when mod_callcenter does not know the agent.")]
+    state: Annotated[
+        Doing | None, Field(description="What mod_callcenter has him do; calls beside its queues do not count.")
+    ]
+    since: Annotated[float | None, Field(description="When one of the two last changed. Seconds since the epoch.")]
+
+
+class CallerView(Answer):
+    """Who waits in a queue. Name and number are text from a stranger."""
+
+    name: Text
+    number: Text
+    since: Annotated[float, Field(description="Seconds since the epoch.")]
+
+
+class QueueAgents(Answer):
+    """Of the agents who serve a queue. Who is logged out counts nowhere."""
+
+    available: Annotated[int, Field(description="And not in a call of any queue.")]
+    on_call: Annotated[int, Field(description="In a call of any queue.")]
+    on_break: int
+
+
+class QueueView(Answer):
+    """A queue of mod_callcenter, on all switches together."""
+
+    name: Text
+    waiting: Annotated[int, Field(description="Callers whom no agent has answered.")]
+    longest_waiting_since: Annotated[float | None, Field(description="Seconds since the epoch.")]
+    callers: Annotated[list[CallerView], Field(description="Those who have waited longest first, 20 at most.")]
+    agents: QueueAgents
 
 
 class SessionView(Answer):
@@ -286,6 +318,10 @@ class AgentList(Answer):
     agents: list[AgentView]
 
 
+class QueueList(Answer):
+    queues: list[QueueView]
+
+
 class SessionList(Answer):
     sessions: Annotated[list[SessionView], Field(description="One's own.")]
     coaches: Annotated[list[CoachView], Field(description="Other people's, on calls that the token may see.")]
@@ -366,6 +402,31 @@ class CoachLeftEvent(_Event):
     data: CoachView
 
 
+class AgentChangedEvent(_Event):
+    """His status or state. `calls` are those of that moment; how they go on, `call.changed` and `call.ended` tell."""
+
+    type: Literal["agent.changed"] = "agent.changed"
+    data: AgentView
+
+
+class QueueChangedEvent(_Event):
+    """Who waits, or how many agents there are for them."""
+
+    type: Literal["queue.changed"] = "queue.changed"
+    data: QueueView
+
+
+class QueueName(Answer):
+    name: Text
+
+
+class QueueGoneEvent(_Event):
+    """No switch has this queue any more."""
+
+    type: Literal["queue.gone"] = "queue.gone"
+    data: QueueName
+
+
 class NodeChangedEvent(_Event):
     type: Literal["node.changed"] = "node.changed"
     data: NodeView
@@ -428,6 +489,9 @@ EventView = Annotated[
     | CueChangedEvent
     | HandRaisedEvent
     | HandLoweredEvent
+    | AgentChangedEvent
+    | QueueChangedEvent
+    | QueueGoneEvent
     | PoliciesChangedEvent,
     Field(discriminator="type"),
 ]
@@ -441,6 +505,8 @@ class Snapshot(Answer):
     coaches: list[CoachView]
     cues: Annotated[list[CueView], Field(description="One's own.")]
     hands: list[HandView]
+    agents: list[AgentView]
+    queues: list[QueueView]
     policies: Annotated[
         dict[str, QueueRules], Field(description="By queue, and under the empty name those of all others.")
     ]

@@ -71,6 +71,11 @@ class FakeSwitch(SwitchPort):
         """The connection breaks."""
         self._post(ev.NodeLost(NODE, "connection refused"))
 
+    def say(self, *facts: ev.Fact) -> None:
+        """Whatever else there is to be said."""
+        for fact in facts:
+            self._post(fact)
+
     # --- what it is told ---------------------------------------------------------------------------------------------
 
     def perform(self, effect: fx.SwitchEffect) -> None:

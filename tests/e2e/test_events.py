@@ -10,7 +10,8 @@ from .service import Answer, Client, Service, token
 
 pytestmark = pytest.mark.e2e
 
-EMPTY = {"calls": [], "sessions": [], "coaches": [], "cues": [], "hands": [], "policies": {}}
+LISTS = ("calls", "sessions", "coaches", "cues", "hands", "agents", "queues")
+EMPTY: dict[str, object] = {"policies": {}, **{name: [] for name in LISTS}}
 
 
 class Follower:
@@ -42,7 +43,8 @@ class Follower:
 
 def test_a_session_in_events(service: Service, coach: Client) -> None:
     follower = Follower(coach)
-    assert follower.snapshot | {"policies": {}} == EMPTY
+    assert follower.snapshot | {"policies": {}, "agents": []} == EMPTY
+    assert [agent["id"] for agent in follower.snapshot["agents"]] == ["1001"]
     assert follower.snapshot["policies"].keys() == {"", "support@default"}
     call = service.call()
     assert follower.until("call.changed")["id"] == call
@@ -107,7 +109,9 @@ def test_what_one_may_not_see_is_not_told(service: Service, coach: Client) -> No
     coach.get(f"/sessions/{session}?wait=ended")
     for follower in followers:
         assert follower.read(timeout=0) == []
-        assert follower.client.get("/events").body["snapshot"] | {"policies": {}} == EMPTY
+        snapshot = follower.client.get("/events").body["snapshot"]
+        assert snapshot | {"policies": {}, "agents": []} == EMPTY
+        assert "1001" not in {agent["id"] for agent in snapshot["agents"]}
 
 
 def test_the_switch_is_lost(service: Service, coach: Client) -> None:

@@ -32,6 +32,8 @@ class Page:
         self.sessions: dict[str, Any] = {}
         self.cues: dict[str, Any] = {}
         self.hands: dict[str, Any] = {}
+        self.agents: dict[str, Any] = {}
+        self.queues: dict[str, Any] = {}
         self.panels: list[dict[str, Any]] = []
         self.snapshots = 0
         self.seq = -1
@@ -58,6 +60,8 @@ class Page:
             self.sessions = {each["id"]: each for each in data.get("sessions", ())}
             self.cues = {each["id"]: each for each in data.get("cues", ())}
             self.hands = {each["agent"]: each for each in data.get("hands", ())}
+            self.agents = {each["id"]: each for each in data.get("agents", ())}
+            self.queues = {each["name"]: each for each in data.get("queues", ())}
 
         self._say(take)
 
@@ -75,9 +79,9 @@ class Page:
         self.told.append(kind)
         noun, _, verb = kind.partition(".")
         kept = {"call": self.calls, "coach": self.coaches, "session": self.sessions, "cue": self.cues,
-                "hand": self.hands}.get(noun)  # fmt: skip
+                "hand": self.hands, "agent": self.agents, "queue": self.queues}.get(noun)  # fmt: skip
         if kept is not None:
-            identifier = data[{"coach": "session", "hand": "agent"}.get(noun, "id")]
+            identifier = data[{"coach": "session", "hand": "agent", "queue": "name"}.get(noun, "id")]
             if verb in ("changed", "raised"):
                 kept[identifier] = data
             else:
@@ -218,7 +222,7 @@ def test_a_raised_hand(service: Service, page: Callable[..., Page]) -> None:
     agent.until(lambda: agent.panels and agent.panels[-1]["calls"])
     assert agent.ask("raise_hand", {"note": "he shouts"})["ok"]
     carla.until(lambda: carla.hands.get("1001", {}).get("note") == "he shouts")
-    assert agent.panels[-1]["hand"]["note"] == "he shouts"
+    agent.until(lambda: (agent.panels[-1]["hand"] or {}).get("note") == "he shouts")
     assert elsewhere.hands == {}
     assert carla.ask("raise_hand", {})["error"]["code"] == "not_an_agent"
     carla.ask("start_session", {"call": call})
