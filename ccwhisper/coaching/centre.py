@@ -145,7 +145,7 @@ class Centre:
     def waiting(self, queue: str) -> list[Member]:
         """The callers who wait in a queue, who has waited longest first."""
         found = (each for each in self.members.values() if each.queue == queue and not each.answered)
-        return sorted(found, key=lambda each: (each.since, each.id))
+        return sorted(found, key=lambda each: each.since)  # of the same second: who was told of first
 
     def changes(self, before: Centre) -> tuple[list[tuple[str, frozenset[str]]], list[str]]:
         """What is no longer as it was: agents with their queues of then and now, and queues."""

@@ -317,13 +317,13 @@ def test_nobody_is_shut_out(centre: Centre, open_page: Open, size: dict[str, int
     expect(agent.locator(".badge")).to_be_visible()
     signed_out = open_page("x", size=size, color_scheme=scheme)
     expect(signed_out.get_by_role("alert")).to_be_visible()
-    found = [_serious(each) for each in (page, agent, signed_out)]
+    found = [serious(each) for each in (page, agent, signed_out)]
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert [*found, _serious(page)] == [[], [], [], []]
+    assert [*found, serious(page)] == [[], [], [], []]
 
 
-def _serious(page: Page) -> list[str]:
+def serious(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']}: {json.dumps([node['target'] for node in each['nodes']])}"

@@ -1,12 +1,11 @@
-// The list of calls. Only the rows that are in sight are made, so that a thousand calls are as quick as ten.
-import { Icon, duration, html, useClock, useEffect, useLayoutEffect, useRef, useState } from "./ui.js";
+// The list of calls.
+import { Heading, Rows, sorted, useRows, wanted } from "./rows.js";
+import { Icon, duration, html, useClock } from "./ui.js";
 import { MODES, obstacle, party } from "./words.js";
 
-const SPARE = 6; // rows above and below what is in sight
-
-/** The queues that calls and agents have. */
+/** The queues that there are, and those that calls and agents have. */
 export function queuesOf(desk) {
-  const found = new Set();
+  const found = new Set(desk.queues.keys());
   for (const call of desk.calls.values()) if (call.queue) found.add(call.queue);
   for (const agent of desk.agents.values()) for (const queue of agent.queues) found.add(queue);
   return [...found].sort();
@@ -26,7 +25,7 @@ export function arrange(desk, filter, team) {
   for (const each of desk.coaches.values()) {
     if (each.call) coaches.set(each.call, [...(coaches.get(each.call) ?? []), each]);
   }
-  const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wanted(filter.text);
   const rows = [];
   for (const call of desk.calls.values()) {
     const row = {
@@ -43,22 +42,7 @@ export function arrange(desk, filter, team) {
     const text = `${row.agents} ${ids} ${call.number} ${call.name} ${call.queue ?? ""}`.toLowerCase();
     if (words.every((word) => text.includes(word))) rows.push(row);
   }
-  const key = SORTS[filter.sort];
-  const sign = filter.down ? -1 : 1;
-  return rows.sort((a, b) => {
-    const [x, y] = [key(a), key(b)];
-    return (x < y ? -sign : x > y ? sign : 0) || (a.call.id < b.call.id ? -1 : 1);
-  });
-}
-
-function Heading({ name, filter, change, children }) {
-  const active = filter.sort === name;
-  const sort = active ? (filter.down ? "descending" : "ascending") : undefined;
-  return html`<div role="columnheader" class="cell ${name}" aria-sort=${sort}>
-    <button type="button" class="plain" onClick=${() => change({ sort: name, down: active && !filter.down })}>
-      ${children}<span aria-hidden="true">${active ? (filter.down ? " ↓" : " ↑") : ""}</span>
-    </button>
-  </div>`;
+  return sorted(rows, SORTS[filter.sort], filter.down, (row) => row.call.id);
 }
 
 function Coaches({ coaches, me }) {
@@ -106,32 +90,9 @@ function Row({ row, now, at, chosen, choose, start, mine, can, team, toggleTeam,
 
 export function Calls({ desk, rows, filter, change, chosen, choose, start, mine, can, team, toggleTeam }) {
   const now = useClock(desk);
-  const box = useRef(null);
-  const [view, setView] = useState({ top: 0, height: 600, row: 52 });
-
-  const measure = () => {
-    const { scrollTop: top, clientHeight: height } = box.current;
-    const row = parseFloat(getComputedStyle(box.current).getPropertyValue("--row")) || 52;
-    setView((before) => (before.top === top && before.height === height && before.row === row ? before : { top, height, row }));
-  };
-  useLayoutEffect(() => {
-    const watcher = new ResizeObserver(measure);
-    watcher.observe(box.current);
-    measure();
-    return () => watcher.disconnect();
-  }, []);
-
   const index = rows.findIndex((row) => row.call.id === chosen);
-  useEffect(() => {
-    if (index < 0) return;
-    const from = index * view.row;
-    const { scrollTop, clientHeight } = box.current;
-    if (from < scrollTop) box.current.scrollTop = from;
-    else if (from + view.row > scrollTop + clientHeight) box.current.scrollTop = from + view.row - clientHeight;
-  }, [chosen]);
-
-  const first = Math.max(0, Math.floor(view.top / view.row) - SPARE);
-  const last = Math.min(rows.length, Math.ceil((view.top + view.height) / view.row) + SPARE);
+  const sight = useRows(rows.length, index, chosen);
+  const { first, last } = sight;
   const me = desk.me?.id;
 
   return html`<div class="grid" role="grid" aria-label="Live calls" aria-rowcount=${rows.length + 1} tabindex="0"
@@ -144,16 +105,12 @@ export function Calls({ desk, rows, filter, change, chosen, choose, start, mine,
       <${Heading} name="coaches" filter=${filter} change=${change}>Coaches<//>
       <div role="columnheader" class="cell act"><span class="sr">Action</span></div>
     </div></div>
-    <div role="rowgroup" class="rows" ref=${box} onScroll=${measure} tabindex="-1">
-      <div class="spread" style=${{ height: `${rows.length * view.row}px` }}>
-        <div class="window" style=${{ transform: `translateY(${first * view.row}px)` }}>
-          ${rows.slice(first, last).map(
-            (row, at) => html`<${Row} key=${row.call.id} row=${row} now=${now} at=${first + at} chosen=${row.call.id === chosen}
-              choose=${choose} start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} me=${me} />`,
-          )}
-        </div>
-      </div>
-      ${!rows.length && html`<p class="empty">${desk.calls.size ? "No call matches." : desk.status === "live" ? "No calls at the moment." : ""}</p>`}
-    </div>
+    <${Rows} sight=${sight} count=${rows.length}
+        empty=${desk.calls.size ? "No call matches." : desk.status === "live" ? "No calls at the moment." : ""}>
+      ${rows.slice(first, last).map(
+        (row, at) => html`<${Row} key=${row.call.id} row=${row} now=${now} at=${first + at} chosen=${row.call.id === chosen}
+          choose=${choose} start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} me=${me} />`,
+      )}
+    <//>
   </div>`;
 }

@@ -30,7 +30,9 @@ export class Desk extends EventTarget {
     this.nodes = new Map();
     this.cues = new Map();
     this.hands = new Map();
+    this.queues = new Map();
     this.templates = {};
+    this.policies = {};
     this.panel = null;
     this.seq = -1;
     this.ahead = 0; // how far the service's clock is ahead of ours, in seconds
@@ -75,7 +77,7 @@ export class Desk extends EventTarget {
     this.refusal = refusal;
     this.status = refusal ? "refused" : "signed-out";
     this.me = this.panel = null;
-    for (const kept of [this.calls, this.agents, this.coaches, this.sessions, this.nodes, this.cues, this.hands]) kept.clear();
+    for (const kept of [this.calls, this.agents, this.coaches, this.sessions, this.nodes, this.cues, this.hands, this.queues]) kept.clear();
     this.#let();
     this.socket?.close();
     this.#tell();
@@ -92,6 +94,12 @@ export class Desk extends EventTarget {
     }
     if (!answer.ok) throw answer.error;
     return answer.data;
+  }
+
+  /** Whether calls of this queue may be coached this way: listen, whisper, barge, take_over. */
+  allows(queue, way) {
+    const policy = this.policies[queue] ?? this.policies[""];
+    return !policy || policy.modes.includes(way);
   }
 
   /** Push-to-talk is held: said again and again until `release`, or until the connection or the page is gone. */
@@ -134,7 +142,8 @@ export class Desk extends EventTarget {
     fill(this.nodes, data.nodes, "name");
     fill(this.cues, data.cues, "id");
     fill(this.hands, data.hands, "agent");
-    this.templates = data.templates ?? {};
+    fill(this.queues, data.queues, "name");
+    this.#rule(data.policies ?? {});
     this.seq = data.seq;
     this.#hear(data);
   }
@@ -184,12 +193,33 @@ export class Desk extends EventTarget {
       case "hand.lowered":
         this.hands.delete(data.agent);
         break;
+      case "agent.changed":
+        this.agents.set(data.id, data);
+        break;
+      case "queue.changed":
+        this.queues.set(data.name, data);
+        break;
+      case "queue.gone":
+        this.queues.delete(data.name);
+        break;
       case "node.changed":
         this.nodes.set(data.name, data);
+        break;
+      case "policies.changed":
+        this.#rule(data);
         break;
       case "beep.failed":
         this.dispatchEvent(new CustomEvent("beepless", { detail: data }));
         break;
+    }
+  }
+
+  #rule(policies) {
+    this.policies = policies;
+    this.templates = Object.fromEntries(Object.entries(policies).map(([queue, each]) => [queue, each.cues]));
+    for (const session of this.sessions.values()) {
+      const queue = this.calls.get(session.call)?.queue;
+      if (queue !== undefined && !this.allows(queue, session.mode)) this.dispatchEvent(new CustomEvent("putback", { detail: session }));
     }
   }
 

@@ -1,13 +1,16 @@
-// The supervisor's dashboard: calls as they are now, and the coaching of one of them.
+// The supervisor's dashboard: queues, calls and agents as they are now, and the coaching of one call.
 import { Desk, takeToken } from "./desk.js";
 import { Dock } from "./dock.js";
 import { Calls, arrange, queuesOf } from "./calls.js";
+import { People, people } from "./people.js";
+import { Queues } from "./queues.js";
 import { SignIn } from "./signin.js";
 import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
 import { GOOD_ENDS, MODES, ending, heardBy, stage } from "./words.js";
 
 const KEYS = [
-  ["↑ ↓", "choose a call"],
+  ["A", "calls or agents"],
+  ["↑ ↓", "choose a call or an agent"],
   ["Enter or L", "listen to it; when coaching, back to listening"],
   ["W", "whisper"],
   ["B", "barge in"],
@@ -17,6 +20,7 @@ const KEYS = [
   ["M", "mute or unmute"],
   ["C", "write a cue"],
   ["H", "answer the first who asks for help"],
+  ["F", "follow the agent, from call to call"],
   ["X", "leave"],
   ["/", "search"],
   ["?", "this list"],
@@ -81,7 +85,10 @@ function App({ desk }) {
   useDesk(desk);
   const [theme, nextTheme] = useTheme();
   const [filter, setFilter] = useState({ text: "", queue: "", only: "all", sort: "started", down: false });
+  const [whom, setWhom] = useState({ who: "all", sort: "agent", down: false });
+  const [view, setView] = useState("calls");
   const [chosen, choose] = useState(null);
+  const [person, choosePerson] = useState(null);
   const [notice, setNotice] = useState(null);
   const [help, setHelp] = useState(false);
   const [team, toggleTeam] = useTeam();
@@ -93,16 +100,28 @@ function App({ desk }) {
     () => arrange(desk, filter, team),
     [desk.seq, desk.status, desk.calls.size, desk.coaches.size, filter, team],
   );
-  const selected = rows.find((row) => row.call.id === chosen) ?? null;
+  const staff = useMemo(
+    () => people(desk, { ...whom, text: filter.text, queue: filter.queue }, team),
+    [desk.seq, desk.status, desk.agents.size, desk.calls.size, filter.text, filter.queue, whom, team],
+  );
+  const list = view === "calls"
+    ? { rows, id: (row) => row.call.id, chosen, choose }
+    : { rows: staff.rows, id: (row) => row.agent.id, chosen: person, choose: choosePerson };
+  const selected = list.rows.find((row) => list.id(row) === list.chosen) ?? null;
 
   const refused = (error) => setNotice({ bad: true, text: error.message });
   const ask = (op, body, session = mine) => {
     setNotice(null);
     return desk.ask(op, session ? { session: session.id } : {}, body).catch(refused);
   };
-  const start = (call, mode = "listen") => {
+  const start = (call, mode = "listen", agent) => {
     choose(call.id);
-    ask("start_session", { call: call.id, mode }, null);
+    if (agent) choosePerson(agent);
+    ask("start_session", agent ? { call: call.id, agent, mode } : { call: call.id, mode }, null);
+  };
+  const follow = (agent) => {
+    choosePerson(agent);
+    ask("start_session", { agent, follow: "agent" }, null);
   };
 
   const can = {
@@ -119,16 +138,19 @@ function App({ desk }) {
     };
     const noBeep = () => setNotice({ bad: true, text: "The beep could not be played: the agent was not told by a tone." });
     const asked = ({ detail }) => announce(`${detail.name} asks for help. ${detail.note}`);
+    const putBack = ({ detail }) => setNotice({ bad: true, text: `The queue does not allow this any more: ${MODES[detail.mode].name}.` });
     const notPressed = ({ detail }) => refused(detail);
     desk.addEventListener("ended", over);
     desk.addEventListener("beepless", noBeep);
     desk.addEventListener("refused", notPressed);
     desk.addEventListener("hand", asked);
+    desk.addEventListener("putback", putBack);
     return () => {
       desk.removeEventListener("ended", over);
       desk.removeEventListener("beepless", noBeep);
       desk.removeEventListener("refused", notPressed);
       desk.removeEventListener("hand", asked);
+      desk.removeEventListener("putback", putBack);
     };
   }, [desk]);
 
@@ -136,19 +158,19 @@ function App({ desk }) {
     if (mine) announce(`${MODES[mine.mode].doing}. ${heardBy(mine)}. ${mine.phase === "attached" ? "" : stage(mine)}`);
   }, [mine?.phase, mine?.mode, mine?.gate, mine?.held]);
 
-  act.current = { mine, rows, selected, ask, start, can };
+  act.current = { mine, list, selected, ask, start, follow, can };
 
   useEffect(() => {
     const move = (step) => {
-      const { rows: all, selected: row } = act.current;
+      const { list: { rows: all, id, choose: pick }, selected: row } = act.current;
       if (!all.length) return;
       const at = row ? all.indexOf(row) + step : step > 0 ? 0 : all.length - 1;
-      choose(all[Math.min(Math.max(at, 0), all.length - 1)].call.id);
+      pick(id(all[Math.min(Math.max(at, 0), all.length - 1)]));
     };
     const mode = (name) => {
       const { mine: session, selected: row } = act.current;
       if (session) act.current.ask("set_mode", { mode: name });
-      else if (row && !row.call.obstacle) act.current.start(row.call, name);
+      else if (row?.call && !row.call.obstacle) act.current.start(row.call, name, row.agent?.id);
     };
     const down = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -174,6 +196,12 @@ function App({ desk }) {
         t: () => session && document.getElementById("take-over")?.click(),
         m: () => session && act.current.ask("set_muted", { muted: !session.muted }),
         p: () => session && act.current.ask("set_talk", { talk: session.talk === "push" ? "open" : "push" }),
+        a: () => setView((now) => (now === "calls" ? "agents" : "calls")),
+        f: () => {
+          const { selected: row, mine: busy } = act.current;
+          const agent = row?.agent?.id ?? row?.call.agents[0].agent;
+          if (may.listen && agent && !busy) act.current.follow(agent);
+        },
         x: () => session && act.current.ask("leave"),
         c: () => document.getElementById("cue")?.focus(),
         h: () => document.querySelector(".hand button:last-of-type:enabled")?.click(),
@@ -206,14 +234,20 @@ function App({ desk }) {
   return html`<div class="page" data-docked=${mine ? "" : undefined}>
     <header class="bar">
       <h1>Live calls</h1>
+      <div class="views" role="group" aria-label="View (A)">
+        ${[["calls", "Calls", desk.calls.size], ["agents", "Agents", staff.count]].map(([name, text, count]) => html`<button type="button" key=${name}
+          class="plain" aria-pressed=${view === name} title="${text} (A)" onClick=${() => setView(name)}>${text} <span class="faint">${count}</span></button>`)}
+      </div>
       <${Status} desk=${desk} />
       <span class="grow"></span>
+      ${["edit_coaching_policies", "view_audit_trail"].some((each) => desk.me?.permissions.includes(each)) && html`<a class="plain" href="/admin">Administration</a>`}
       <button type="button" class="plain" title="Keys (?)" onClick=${() => setHelp(true)}>Keys</button>
       <button type="button" class="plain" onClick=${nextTheme}>Theme: ${theme}</button>
       <span class="who">${desk.me?.name ?? ""}</span>
       <button type="button" class="plain" onClick=${() => desk.signOut()}>Sign out</button>
     </header>
     <main>
+      ${!denied && html`<${Queues} desk=${desk} />`}
       <div class="tools" role="search">
         <label class="field grow"><span>Search</span>
           <input ref=${search} type="search" placeholder="Agent, caller, queue" value=${filter.text}
@@ -225,15 +259,23 @@ function App({ desk }) {
             ${queues.map((queue) => html`<option key=${queue} value=${queue}>${queue}</option>`)}
           </select>
         </label>
-        <label class="field"><span>Show</span>
+        ${view === "agents" ? html`<label class="field" key="who"><span>Show</span>
+          <select value=${whom.who} onChange=${(event) => setWhom({ ...whom, who: event.currentTarget.value })}>
+            <option value="all">All agents</option>
+            <option value="team">My team (★)</option>
+            <option value="available">Available</option>
+            <option value="call">On a call</option>
+            <option value="break">On break</option>
+          </select>
+        </label>` : html`<label class="field" key="only"><span>Show</span>
           <select value=${filter.only} onChange=${(event) => change({ only: event.currentTarget.value })}>
             <option value="all">All calls</option>
             <option value="team">My team (★)</option>
             <option value="coached">Coached now</option>
             <option value="held">On hold</option>
           </select>
-        </label>
-        <p class="count">${rows.length} of ${desk.calls.size}</p>
+        </label>`}
+        <p class="count">${list.rows.length} of ${view === "calls" ? desk.calls.size : staff.count}</p>
       </div>
       ${notice && html`<div class="notice" data-bad=${notice.bad || undefined} role=${notice.bad ? "alert" : "status"}>
         <p>${notice.text}</p>
@@ -244,6 +286,8 @@ function App({ desk }) {
       <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
       ${denied
         ? html`<p class="empty">This token does not permit to see the dashboard.</p>`
+        : view === "agents" ? html`<${People} desk=${desk} rows=${staff.rows} filter=${whom} change=${(part) => setWhom({ ...whom, ...part })}
+            chosen=${person} choose=${choosePerson} start=${start} follow=${follow} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`
         : html`<${Calls} desk=${desk} rows=${rows} filter=${filter} change=${change} chosen=${chosen} choose=${choose}
             start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`}
     </main>

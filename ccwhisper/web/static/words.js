@@ -62,6 +62,7 @@ const ENDS = {
   switch_refused: "The switch refused.",
   permission_missing: "You may not listen to this call.",
   queue_out_of_scope: "The call moved to a queue that is not yours.",
+  mode_not_allowed: "The queue does not allow coaching.",
   lost: "The connection to the switch was lost.",
 };
 
@@ -94,3 +95,26 @@ export function party(call) {
   if (call.name && call.name !== call.number) return { main: call.name, more: call.number };
   return { main: call.number || "number withheld", more: "" };
 }
+
+/** What an agent does, in words and a shape. Somebody on a call is that first, whatever his status. */
+export function presence(agent, call) {
+  if (call || agent.state === "in_a_queue_call") {
+    return { name: "call", text: "On a call", more: agent.status === "on_break" ? "then a break" : agent.status === "logged_out" ? "then gone" : "" };
+  }
+  switch (agent.status) {
+    case "available":
+    case "available_on_demand":
+      if (agent.state === "receiving") return { name: "ringing", text: "Ringing", more: "" };
+      if (agent.state === "idle") return { name: "out", text: "Gets no calls", more: "" };
+      return { name: "available", text: "Available", more: agent.status === "available" ? "" : "for one call" };
+    case "on_break":
+      return { name: "break", text: "On break", more: "" };
+    case "logged_out":
+      return { name: "out", text: "Logged out", more: "" };
+    default:
+      return { name: "unknown", text: "No status", more: "" };
+  }
+}
+
+/** A caller who waits, as text. */
+export const waiter = (caller) => party({ name: caller.name, number: caller.number });
