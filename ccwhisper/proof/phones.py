@@ -344,6 +344,11 @@ class PhoneBank:
         return self._wheel.late_ns / 1e6
 
     @property
+    def stumbles(self) -> int:
+        """How often packets left more than 10 ms late, which whoever listens may hear as a slip."""
+        return self._wheel.stumbles
+
+    @property
     def skipped_frames(self) -> int:
         """Frames that were never sent because the thread was kept from running for more than 200 ms."""
         return self._wheel.skipped

@@ -28,6 +28,7 @@ Keep = Literal["frames", "drain"]
 PLACES = 20
 PLACE_NS = 1_000_000
 SKIP_AFTER_NS = 200_000_000
+STUMBLE_NS = 10_000_000
 
 # Linux, asm-generic/socket.h; the socket module does not name it. The stamp is a struct timespec of CLOCK_REALTIME.
 SO_TIMESTAMPNS = 35
@@ -46,6 +47,7 @@ class Wheel:
         self.due_ns = NEVER
         self.late_ns = 0
         self.skipped = 0
+        self.stumbles = 0
         self._places: list[list[RtpStream]] = [[] for _ in range(PLACES)]
         self._place = 0  # the number of the next place to serve, never wrapped: its time is that number in ms
         self._next = 0
@@ -73,6 +75,7 @@ class Wheel:
         while self.due_ns <= now_ns:
             late = now_ns - self.due_ns
             self.late_ns = max(self.late_ns, late)
+            self.stumbles += late > STUMBLE_NS
             for stream in self._places[self._place % PLACES]:
                 if late < SKIP_AFTER_NS:
                     stream.tick(self._place * PLACE_NS)

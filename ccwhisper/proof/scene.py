@@ -40,8 +40,9 @@ DEVICES: Final[Mapping[str, str]] = {"carla": "9001", "dora": "9002", "emil": "9
 NUMBERS: Final[Mapping[str, str]] = {"caller": "+4930123", "second": "+4930124"}
 """What callers call from."""
 
-SILENT: Final = -60.0
-"""dBFS: quieter than this is not heard by anybody. The mix of several G.711 tones leaves some -70."""
+SILENT: Final = -50.0
+"""dBFS: quieter than this is not heard by anybody, 34 dB below whoever is. The mix of several G.711 tones leaves some
+-70, with the end of a beep in it -56. What is said of a caller is stricter."""
 
 FLOOR: Final = -80.0
 """dBFS: what a caller may find of a coach or a beep, whose frames are those that the agent sent."""
@@ -263,7 +264,7 @@ class ServiceStage(ABC):
         """Wait until a beep, should one be about to begin, is over. Raises NotAsExpected."""
         since = time.monotonic_ns()
         latest = since + 2_000_000_000
-        while max(self.windows(scene.agent, "beep", since, since + 3 * STEP_NS, 0.06)) > SILENT + 10:
+        while max(self.windows(scene.agent, "beep", since, since + 3 * STEP_NS, 0.06)) > SILENT:
             since += STEP_NS
             if since > latest:
                 raise NotAsExpected("the beep does not end")

@@ -38,11 +38,12 @@ def upward(scene: Scene, since: int, until: int | None = None) -> ExactReport:
 
 
 def assert_exact(scene: Scene, since: int, until: int | None = None) -> ExactReport:
-    """Every frame, in order, none missing; and as many as the time has, so that silence is no success."""
+    """Every frame, in order, none missing; and about as many as he said meanwhile, so that silence is no success."""
     end = scene.caller.mark() if until is None else until
     found = upward(scene, since, end)
     assert found.exact, found
-    assert found.matched >= (end - since) // 20_000_000 - 5, found
+    said = sum(since <= frame.t_ns < end for frame in scene.agent.sent)
+    assert found.matched >= max(said - 15, 20), found  # some are on their way; the buffer grows when the line jitters
     return found
 
 
@@ -78,7 +79,7 @@ def go_round(stage: Stage, scene: Scene, name: str, number: int) -> None:
     coach.mode("listen")
     coach.mode("whisper")
     part(coach, number)
-    scene.caller.wait_received(4)
+    scene.caller.wait_received(14)  # a beep lasts ten frames, and none is begun while another sounds
 
 
 def part(coach: Coach, number: int) -> None:
@@ -119,9 +120,11 @@ def test_three_coaches_and_a_barge_between(stage: Stage, report: Report) -> None
     scene = stage.call(agent_source=Noise(13))
     begin = settled(scene)
     coaches = [stage.coach(name, scene) for name in ("carla", "dora", "emil")]
+    before = scene.agent.mark()
     for coach in coaches:
         coach.mode("whisper")
-    is_heard(scene.agent, BEEP, scene.agent.mark() - 350_000_000)
+    is_heard(scene.agent, BEEP, before)
+    scene.caller.wait_received(25)
     barged = scene.caller.mark()
     coaches[1].mode("barge")
     is_heard(scene.caller, TONES["dora"], scene.caller.mark())
@@ -131,6 +134,7 @@ def test_three_coaches_and_a_barge_between(stage: Stage, report: Report) -> None
     for coach in coaches:
         coach.mode("whisper")
         coach.mode("listen")
+        scene.caller.wait_received(8)
     for number, coach in enumerate(coaches):
         part(coach, number)
     scene.caller.wait_received(4)
