@@ -19,7 +19,7 @@ _PAGE: Final = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/static/app.css">
+{styles}
 <script type="module" src="/static/{script}"></script>
 </head>
 <body>
@@ -31,8 +31,8 @@ _PAGE: Final = """<!doctype html>
 
 
 def pages(frames: Sequence[str] = ()) -> Blueprint:
-    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``. `frames` are the origins that may show the
-    panel in a frame of theirs; the dashboard is shown in nobody's."""
+    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``, the administrator's pages at ``/admin``.
+    `frames` are the origins that may show the panel in a frame of theirs; the others are shown in nobody's."""
     made = Blueprint("pages", __name__)
 
     @made.get("/", provide_automatic_options=False)
@@ -42,6 +42,10 @@ def pages(frames: Sequence[str] = ()) -> Blueprint:
     @made.get("/agent", provide_automatic_options=False)
     def agent() -> Response:
         return _page("Coaching · ccwhisper", "agent.js", frames)
+
+    @made.get("/admin", provide_automatic_options=False)
+    def admin() -> Response:
+        return _page("Administration · ccwhisper", "admin.js", styles=("app.css", "admin.css"))
 
     @made.get("/static/<path:name>", provide_automatic_options=False)
     def static(name: str) -> Response:
@@ -54,8 +58,9 @@ def pages(frames: Sequence[str] = ()) -> Blueprint:
     return made
 
 
-def _page(title: str, script: str, frames: Sequence[str] = ()) -> Response:
-    response = Response(_PAGE.format(title=html.escape(title), script=script), mimetype="text/html")
+def _page(title: str, script: str, frames: Sequence[str] = (), styles: Sequence[str] = ("app.css",)) -> Response:
+    links = "\n".join(f'<link rel="stylesheet" href="/static/{name}">' for name in styles)
+    response = Response(_PAGE.format(title=html.escape(title), script=script, styles=links), mimetype="text/html")
     response.headers["Content-Security-Policy"] = _policy(frames)
     if frames:
         response.headers["X-Frame-Options"] = ""  # it cannot name origins; the policy above does

@@ -5,7 +5,7 @@ import { SignIn } from "./signin.js";
 import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useRef, useState, useTheme } from "./ui.js";
 import { REPLIES, party } from "./words.js";
 
-const SAYS = { whisper: "Whisper active", barge: "Joined the call" };
+const SAYS = { listen: "Listening", whisper: "Whisper active", barge: "Joined the call" };
 const ANSWERS = Object.entries(REPLIES);
 
 // Who holds the panel in a frame is on the list of `service.frames`, or the browser would not show it (docs/panel.md).
@@ -99,7 +99,7 @@ function Panel({ desk }) {
     ${coaches.map((each) => html`<section key=${each.session} class="badge" data-mode=${each.mode}>
       <${Icon} name=${each.mode} />
       <div class="grow"><strong>${SAYS[each.mode]}</strong><span class="clip">${each.name}</span></div>
-      <span class="lamp" data-gate=${each.gate}><span class="dot"></span>${each.gate === "closed" ? "silent" : "speaks to you"}</span>
+      ${each.mode !== "listen" && html`<span class="lamp" data-gate=${each.gate}><span class="dot"></span>${each.gate === "closed" ? "silent" : "speaks to you"}</span>`}
     </section>`)}
     ${calls.map((call) => html`<section key=${call.id} class="call">
       <${Icon} name=${call.direction} />

@@ -41,6 +41,7 @@ export function Dock({ desk, session, ask, can, refused }) {
   const attached = session.phase === "attached";
   const ready = attached && !session.held;
   const speaks = session.mode !== "listen";
+  const allowed = (way) => desk.allows(call?.queue, way);
   return html`<aside class="dock" data-mode=${session.mode} aria-label="Coaching ${session.agent_name}">
     <header>
       <div class="grow">
@@ -54,7 +55,8 @@ export function Dock({ desk, session, ask, can, refused }) {
     <div class="modes" role="group" aria-label="Mode">
       ${Object.entries(MODES).map(([name, words]) => html`<button type="button" key=${name} data-mode=${name}
           aria-pressed=${session.mode === name} data-wanted=${(session.wanted === name && session.mode !== name) || undefined}
-          disabled=${!attached || !can[name]} title=${can[name] ? words.hint : "Your token does not permit this"}
+          disabled=${!attached || !can[name] || !allowed(name)}
+          title=${!can[name] ? "Your token does not permit this" : allowed(name) ? words.hint : "The queue does not allow this"}
           onClick=${() => ask("set_mode", { mode: name })}>
         <${Icon} name=${name} /><span>${words.name}</span><kbd>${name[0].toUpperCase()}</kbd>
       </button>`)}
@@ -77,6 +79,6 @@ export function Dock({ desk, session, ask, can, refused }) {
       </li>`)}</ul>
     </section>`}
     <${Cues} desk=${desk} session=${session} queue=${call?.queue ?? ""} refused=${refused} />
-    <footer><${TakeOver} ask=${ask} may=${ready && can.barge && call} /></footer>
+    <footer><${TakeOver} ask=${ask} may=${ready && can.barge && call && allowed("take_over")} /></footer>
   </aside>`;
 }

@@ -27,6 +27,7 @@ export function useDesk(desk) {
       });
     };
     desk.addEventListener("news", news);
+    news(); // of before somebody listened
     return () => {
       desk.removeEventListener("news", news);
       cancelAnimationFrame(frame);

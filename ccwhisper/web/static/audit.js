@@ -1,0 +1,212 @@
+// The audit trail: who did what to whom, or was refused it.
+import { announce, html, useEffect, useRef, useState } from "./ui.js";
+
+const WORDS = ["actor", "agent", "call", "action", "text"];
+const ACTIONS = ["start", "listen", "ask", "mode", "talk", "mute", "unmute", "press", "release", "take_over", "leave", "end", "put_back",
+  "beep_failed", "cue", "read_cue", "reply", "hand", "lower_hand", "policy", "export", "read"];
+const NOTHING = { from: "", to: "", refused: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
+const PAGE = 50;
+const SHORT = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** A moment as a datetime-local control has it, in the reader's own time zone. */
+const local = (iso) => {
+  const at = new Date(iso);
+  return Number.isNaN(at.getTime()) ? "" : new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+};
+
+/** The address's query as what is in the form, and back as parameters of the API. */
+function filled(query) {
+  const given = new URLSearchParams(query);
+  const form = { ...NOTHING };
+  for (const name of Object.keys(form)) form[name] = given.get(name) ?? "";
+  for (const name of ["from", "to"]) form[name] = form[name] && local(form[name]);
+  return form;
+}
+
+function asked(form) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(form)) {
+    if (!String(value).trim()) continue;
+    query.set(name, name === "from" || name === "to" ? new Date(value).toISOString() : value.trim());
+  }
+  return query;
+}
+
+function Search({ query, search }) {
+  const [form, setForm] = useState(() => filled(query));
+  const [more, setMore] = useState(false); // where there is little room
+  useEffect(() => setForm(filled(query)), [query]);
+  const change = (event) => setForm({ ...form, [event.currentTarget.name]: event.currentTarget.value });
+  const field = (name, title, more = {}) => html`<label class="field"><span>${title}</span>
+    <input name=${name} value=${form[name]} maxlength="128" autocomplete="off" spellcheck="false" onInput=${change} ...${more} /></label>`;
+  return html`<form class="tools filter" role="search" data-more=${more || undefined} onSubmit=${(event) => { event.preventDefault(); search(asked(form).toString()); }}>
+    ${field("text", "Anywhere", { type: "search", id: "audit-text" })}
+    ${field("actor", "Who")}
+    ${field("agent", "Agent")}
+    ${field("call", "Call")}
+    ${field("action", "Action", { list: "actions" })}
+    <datalist id="actions">${ACTIONS.map((each) => html`<option key=${each} value=${each} />`)}</datalist>
+    <label class="field"><span>Outcome</span><select name="refused" value=${form.refused} onChange=${change}>
+      <option value="">All</option><option value="false">Done</option><option value="true">Refused</option></select></label>
+    ${field("from", "From", { type: "datetime-local", maxlength: undefined })}
+    ${field("to", "Before", { type: "datetime-local", maxlength: undefined })}
+    <div class="buttons"><button type="submit" class="main">Search</button>
+      <button type="button" class="unfold" aria-expanded=${more} onClick=${() => setMore(!more)}>Filters</button>
+      <button type="button" onClick=${() => { setForm(NOTHING); search(""); }}>Clear</button></div>
+  </form>`;
+}
+
+/** What a policy was and is, of the keys that differ. */
+function Change({ detail }) {
+  let said;
+  try {
+    said = JSON.parse(detail);
+  } catch {
+    return html`<dd>${detail}</dd>`;
+  }
+  const { queue, before, after } = said;
+  const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
+    .filter((key) => JSON.stringify(before?.[key]) !== JSON.stringify(after?.[key]));
+  const shown = (value) => (value === undefined ? "not set here" : JSON.stringify(value));
+  return html`<dd><strong>${queue}</strong>
+    ${keys.length ? html`<ul class="changes">${keys.map((key) => html`<li key=${key}><code>${key}</code>
+      <del>${shown(before?.[key])}</del> <span aria-hidden="true">→</span> <ins>${shown(after?.[key])}</ins></li>`)}</ul>` : html` <span class="faint">nothing changed</span>`}</dd>`;
+}
+
+function Detail({ row, close, search }) {
+  const box = useRef(null);
+  useEffect(() => box.current.showModal(), []);
+  const link = (name) => (row[name]
+    ? html`<dd>${row[name]} <button type="button" class="plain" onClick=${() => { box.current.close(); search(new URLSearchParams({ [name]: row[name] }).toString()); }}>All of this</button></dd>`
+    : html`<dd class="faint">none</dd>`);
+  const text = (value) => html`<dd class=${value ? undefined : "faint"}>${value || "none"}</dd>`;
+  return html`<dialog ref=${box} class="help wide" aria-labelledby="row-title" onClose=${close}>
+    <h2 id="row-title"><code>${row.action}</code>${row.refusal && html` <span class="tag" data-bad>refused: ${row.refusal}</span>`}</h2>
+    <dl class="record">
+      <div><dt>Service’s clock</dt><dd><time>${row.at}</time></dd></div>
+      <div><dt>Switch’s clock</dt>${text(row.switch_at)}</div>
+      <div><dt>Who</dt>${link("actor")}</div>
+      <div><dt>Name</dt>${text(row.name)}</div>
+      <div><dt>Permissions</dt>${text(row.permissions.join(", "))}</div>
+      <div><dt>Roles</dt>${text(row.roles.join(", "))}</div>
+      <div><dt>Agent</dt>${link("agent")}</div>
+      <div><dt>Call</dt>${link("call")}</div>
+      <div><dt>Session</dt>${text(row.session)}</div>
+      <div><dt>Switch</dt>${text(row.node)}</div>
+      <div><dt>Detail</dt>${row.action === "policy" && !row.refusal ? html`<${Change} detail=${row.detail} />` : text(row.detail)}</div>
+      <div><dt>From where</dt>${text(row.origin || "by itself")}</div>
+      ${row.times > 1 && html`<div><dt>How often</dt><dd>${row.times} times</dd></div>`}
+      <div><dt>Key</dt><dd class="faint">${row.installation} ${row.epoch} ${row.seq}</dd></div>
+    </dl>
+    <button type="button" onClick=${() => box.current.close()}>Close</button>
+  </dialog>`;
+}
+
+function brief(row) {
+  if (row.action !== "policy" || row.refusal) return row.detail;
+  try {
+    return JSON.parse(row.detail).queue;
+  } catch {
+    return row.detail;
+  }
+}
+
+function Rows({ rows, open }) {
+  const place = useRef(null);
+  const move = (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const all = [...place.current.querySelectorAll("button")];
+    const at = all.indexOf(document.activeElement);
+    const next = all[at + step];
+    if (at < 0 || !next) return;
+    event.preventDefault();
+    next.focus();
+  };
+  const cell = (row, name, title, content) => html`<td role="cell" class=${name} data-title=${title}>${content}</td>`;
+  return html`<table class="rows-of" role="table" aria-label="Rows of the audit trail" ref=${place} onKeyDown=${move}>
+    <thead role="rowgroup"><tr role="row">${["When", "Who", "Action", "Agent", "Detail", "Outcome"].map((each) => html`<th key=${each} role="columnheader" scope="col">${each}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${rows.map((row) => html`<tr role="row" key=${`${row.epoch} ${row.seq}`} data-refused=${row.refusal ? "" : undefined}>
+      ${cell(row, "when", "When", html`<button type="button" class="plain" aria-haspopup="dialog" onClick=${() => open(row)}><time datetime=${row.at}>${SHORT.format(new Date(row.at))}</time></button>`)}
+      ${cell(row, "who", "Who", row.name === row.actor ? row.actor : html`${row.name} <span class="faint">${row.actor}</span>`)}
+      ${cell(row, "action", "Action", html`<code>${row.action}</code>`)}
+      ${cell(row, "agent", "Agent", row.agent ?? "")}
+      ${cell(row, "what", "Detail", brief(row))}
+      ${cell(row, "outcome", "Outcome", row.refusal ? html`<span class="tag" data-bad>${row.refusal}${row.times > 1 ? ` × ${row.times}` : ""}</span>` : "")}
+    </tr>`)}</tbody>
+  </table>`;
+}
+
+export function Audit({ api, here }) {
+  const query = here.view === "audit" ? here.query : "";
+  const [pages, setPages] = useState([null]); // where each page begins that has been looked at
+  const [found, setFound] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [row, setRow] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const [again, setAgain] = useState(0);
+  const search = (next) => {
+    setPages([null]);
+    if (next === query) setAgain(again + 1);
+    else location.hash = next ? `#audit?${next}` : "#audit";
+  };
+  useEffect(() => setPages([null]), [query]);
+
+  const after = pages.at(-1);
+  useEffect(() => {
+    const stop = new AbortController();
+    const wanted = new URLSearchParams(query);
+    wanted.set("limit", PAGE);
+    if (after) wanted.set("after", after);
+    setBusy(true);
+    api.ask("GET", `/audit?${wanted}`, undefined, stop.signal).then(
+      (answer) => {
+        setFound(answer);
+        setProblem(null);
+        setBusy(false);
+        announce(answer.rows.length ? `${answer.rows.length} rows` : "There are no such rows.");
+      },
+      (error) => {
+        if (error.name === "AbortError") return;
+        setProblem(error.message);
+        setBusy(false);
+      },
+    );
+    return () => stop.abort();
+  }, [query, after, again]);
+
+  useEffect(() => {
+    const key = (event) => {
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.("input, textarea, select")) return;
+      if (document.querySelector("dialog[open]")) return;
+      event.preventDefault();
+      document.getElementById("audit-text")?.focus();
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, []);
+
+  const save = (format) => {
+    const wanted = new URLSearchParams(query);
+    wanted.set("format", format);
+    setProblem(null);
+    setBusy(true);
+    api.download(`/audit/export?${wanted}`).catch((error) => setProblem(error.message)).finally(() => setBusy(false));
+  };
+  const rows = found?.rows ?? [];
+  return html`<main class="audit" aria-busy=${busy}>
+    <${Search} query=${query} search=${search} />
+    ${problem && html`<div class="notice" data-bad role="alert"><p>${problem}</p><button type="button" onClick=${() => setAgain(again + 1)}>Try again</button></div>`}
+    <div class="pager">
+      <p class="grow faint">${found && (rows.length ? `Page ${pages.length}, newest first` : "")}</p>
+      <button type="button" disabled=${pages.length < 2 || busy} onClick=${() => setPages(pages.slice(0, -1))}>Newer</button>
+      <button type="button" disabled=${!found?.next || busy} onClick=${() => setPages([...pages, found.next])}>Older</button>
+      <span class="gap"></span>
+      <button type="button" disabled=${busy} onClick=${() => save("csv")}>Export CSV</button>
+      <button type="button" disabled=${busy} onClick=${() => save("jsonl")}>Export JSON Lines</button>
+    </div>
+    ${!!rows.length && html`<${Rows} rows=${rows} open=${setRow} />`}
+    ${found && !rows.length && html`<p class="empty">There are no such rows.</p>`}
+    ${row && html`<${Detail} row=${row} close=${() => setRow(null)} search=${search} />`}
+  </main>`;
+}
