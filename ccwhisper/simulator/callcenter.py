@@ -170,7 +170,7 @@ class CallCenter:
         member.leg.set({"cc_agent": agent.name, "cc_agent_uuid": leg.id, "cc_agent_bridged": "true"})
         # The event comes before the bridge (measured: up to 50 ms): a coach must wait for CHANNEL_BRIDGE.
         self._tell("bridge-agent-start", member, leg, self._about(member))
-        self._count()
+        self._count(taken=1)
         self.switch.uuid_bridge(member.leg, leg)
         agent.times["last_bridge_start"] = self._epoch()
         self._state(agent, "In a queue call")
@@ -211,8 +211,9 @@ class CallCenter:
     def _raise(self, more: dict[str, str], leg: Leg | None = None) -> None:
         self.switch.raise_event("CUSTOM", more, leg, subclass="callcenter::info")
 
-    def _count(self) -> None:
-        count = sum(1 for member in self.members.values() if not member.answered)
+    def _count(self, taken: int = 0) -> None:
+        """`taken` callers count although an agent has answered: until the legs are joined they are being tried."""
+        count = taken + sum(1 for member in self.members.values() if not member.answered)
         self._raise({"CC-Queue": QUEUE, "CC-Action": "members-count", "CC-Count": str(count),
                      "CC-Selection": "Single-Queue"})  # fmt: skip
 

@@ -203,6 +203,8 @@ def test_the_queue_reaches_an_agent(world: Simulated) -> None:
         "agent-state-change",
         "CHANNEL_BRIDGE",
     ], "the queue says it before the legs are joined"
+    counts = [event["CC-Count"] for event in world.raised("CUSTOM") if event["CC-Action"] == "members-count"]
+    assert counts == ["1", "1"], "and counts a caller until they are"
     [start] = [event for event in world.raised("CUSTOM") if event["CC-Action"] == "bridge-agent-start"]
     agent = world.legs()["1001"]["leg"]
     assert (start["CC-Member-Session-UUID"], start["CC-Agent-UUID"]) == (caller, agent)
