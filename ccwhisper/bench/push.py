@@ -91,7 +91,7 @@ def run() -> list[Figure]:
         if service.process is None:
             raise RuntimeError("the service has not started")
         say(f"{plan.calls} calls")
-        legs = [node.line.sim(f"call {1001 + each} +1202555{each:04}") for each in range(plan.calls)]
+        legs = [node.sim(f"call {1001 + each} +1202555{each:04}") for each in range(plan.calls)]
         desk = service.api("desk")
         stack.callback(desk.close)
         until("the service shows the calls", lambda: len(desk.ask("GET", "/calls")["calls"]) == plan.calls)
@@ -115,14 +115,14 @@ def _round(plan: Plan, node: Node, pid: int, pages: Pages, sleepers: int, calls:
             leg, call = calls[count % len(calls)]
             held[leg] = not held[leg]
             said.append((time.monotonic_ns(), call, held[leg]))
-            node.line.sim(f"{'hold' if held[leg] else 'unhold'} {leg}")
+            node.sim(f"{'hold' if held[leg] else 'unhold'} {leg}")
         lasted = time.monotonic() - began
         percent = 100 * (cpu_seconds(pid) - used) / lasted
         memory = resident_mib(pid) - before
         time.sleep(1)
         result = pages.result(said)
         for leg in (each for each, on in held.items() if on):
-            node.line.sim(f"unhold {leg}")
+            node.sim(f"unhold {leg}")
     p99 = round(result["ms"]["99"], 1)
     figures = [
         Figure(f"{with_them}, event → decoded at a page, p50", round(result["ms"]["50"], 1), "ms"),

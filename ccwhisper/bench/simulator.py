@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ccwhisper.bench import Figure
 from ccwhisper.bench._process import cpu_seconds, resident_mib
 from ccwhisper.proof.service import Api, ServiceProcess
+from ccwhisper.proof.simulated import Control, SimulatorProcess
 
 FRAME_MS: Final = 20.0
 PATIENCE: Final = 60.0
@@ -47,97 +43,21 @@ class Plan:
 QUICK: Final = Plan(calls=50, coached=10, seconds=3)
 
 
-class Line:
-    """One connection to the Event Socket, blocking. Raises OSError, or EOFError when it is closed."""
-
-    def __init__(self, host: str, port: int, password: str) -> None:
-        self._sock = socket.create_connection((host, port), PATIENCE)
-        self._file = self._sock.makefile("rwb")
-        self.read()
-        self.ask(f"auth {password}")
-
-    def read(self) -> str:
-        """The content of the next message, or its Reply-Text."""
-        headers = {}
-        while (line := self._file.readline().decode()) != "\n":
-            if not line:
-                raise EOFError("the simulator has hung up")
-            name, _, value = line.rstrip("\n").partition(": ")
-            headers[name] = value
-        content = self._file.read(int(headers.get("Content-Length", "0"))).decode()
-        return content or headers.get("Reply-Text", "")
-
-    def ask(self, line: str) -> str:
-        """A command and its answer."""
-        self._file.write(line.encode() + b"\n\n")
-        self._file.flush()
-        return self.read()
-
-    def sim(self, line: str) -> Any:
-        """A command of the control interface. Raises RuntimeError when it cannot be done."""
-        answer = self.ask(f"api sim {line}")
-        if answer.startswith("-ERR"):
-            raise RuntimeError(f"sim {line}: {answer}")
-        return None if answer.startswith("+OK") else json.loads(answer)
-
-    def close(self) -> None:
-        """Hang up; a `read` that waits ends."""
-        self._sock.shutdown(socket.SHUT_RDWR)
-        self._file.close()
-        self._sock.close()
-
-
-class Node:
-    """The simulator's process, as the service knows a switch."""
-
-    host = "127.0.0.1"
-    domain = "ccwhisper.local"
-    version = "simulator"
+class Node(SimulatorProcess):
+    """A simulator for so many people; entering starts it."""
 
     def __init__(self, agents: int, coaches: int) -> None:
-        self.esl_password = secrets.token_hex(12)
-        self.esl_port = 0
-        self._arguments = ["--domain", self.domain, "--ring", "0.05", "--seed", "1"]
-        self._arguments += ["--agents", str(agents), "--coaches", str(coaches)]
-        self.process: subprocess.Popen[str] | None = None
+        super().__init__("--ring", "0.05", "--seed", "1", "--agents", str(agents), "--coaches", str(coaches))
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ccwhisper.simulator", *self._arguments],
-            env={**os.environ, "CCW_ESL_PASSWORD": self.esl_password},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if self.process.stdout is None:
-            raise RuntimeError("the simulator has no output")
-        self.esl_port = json.loads(self.process.stdout.readline())["port"]
-        self.line = self.connect()
-        return self
-
-    def connect(self) -> Line:
-        """A connection more."""
-        return Line(self.host, self.esl_port, self.esl_password)
-
-    def api(self, command: str) -> str:
-        """The answer to one `api` command."""
-        return self.line.ask(f"api {command}")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.process is None or self.process.stdout is None:
-            return
-        self.line.close()
-        self.process.terminate()
-        self.process.wait(PATIENCE)
-        self.process.stdout.close()
+        return self.start()
 
 
 class Listener:
     """Counts events, as any client of the port might."""
 
     def __init__(self, node: Node) -> None:
-        self._line = node.connect()
+        self._line = Control(node.host, node.esl_port, node.esl_password)
         self._line.ask("event json CHANNEL_CREATE CHANNEL_DESTROY")
         self.counts: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -147,7 +67,7 @@ class Listener:
         try:
             while event := self._line.read():
                 self.counts[json.loads(event)["Event-Name"]] += 1
-        except (OSError, EOFError, ValueError):
+        except (OSError, ValueError):
             return  # closed, by us or by the simulator: the counts tell
 
     def close(self) -> None:
@@ -184,9 +104,9 @@ class Bench:
         with ExitStack() as stack:
             node = stack.enter_context(Node(agents, self.plan.coached))
             service = stack.enter_context(ServiceProcess(node, agents=[str(1001 + each) for each in range(agents)]))
-            if node.process is None or service.process is None:
-                raise RuntimeError("something has not started")
-            pids = {"simulator": node.process.pid, "service": service.process.pid}
+            if service.process is None:
+                raise RuntimeError("the service has not started")
+            pids = {"simulator": node.pid, "service": service.process.pid}
             stack.enter_context(_one_core(pids.values()))
             listener = Listener(node)
             stack.callback(listener.close)
@@ -203,17 +123,17 @@ class Bench:
     ) -> list[Figure]:
         others = self.plan.calls - self.plan.coached
         say(f"{others} calls more")
-        node.line.sim(f"stories {others + others // 40}")  # there are always a few less than wanted
-        until("the calls are there", lambda: node.line.sim("load")["legs"] >= 1.8 * others + 3 * self.plan.coached)
+        node.sim(f"stories {others + others // 40}")  # there are always a few less than wanted
+        until("the calls are there", lambda: node.sim("load")["legs"] >= 1.8 * others + 3 * self.plan.coached)
         say(f"{self.plan.seconds} seconds")
         before, began = {name: cpu_seconds(pid) for name, pid in pids.items()}, time.monotonic()
-        loads = [node.line.sim("load")]
+        loads = [node.sim("load")]
         for second in range(1, self.plan.seconds + 1):
             self._change(
                 coached[(second * self.plan.changes + each) % len(coached)] for each in range(self.plan.changes)
             )
-            self._listen(node.line, coached)
-            loads.append(node.line.sim("load"))
+            self._listen(node, coached)
+            loads.append(node.sim("load"))
             time.sleep(max(0.0, began + second - time.monotonic()))
         lasted = time.monotonic() - began
         share = {name: 100 * (cpu_seconds(pid) - before[name]) / lasted for name, pid in pids.items()}
@@ -246,13 +166,13 @@ class Bench:
 
     def _coach(self, node: Node, service: ServiceProcess, number: int) -> Coached:
         user, device, caller = str(1001 + number), str(9001 + number), f"+1202555{number:04}"
-        legs = node.line.sim(f"call {user} {caller}")
+        legs = node.sim(f"call {user} {caller}")
         api = service.api(f"coach{number}", devices=[f"{device}@{node.domain}"])
         call = until(f"the call of {user} is shown", lambda: api.ask("GET", "/calls", agent=user)["calls"])[0]["id"]
         view = api.ask("POST", "/sessions", {"call": call, "mode": "whisper"})
         session = str(view["id"])
         until("the coach whispers", lambda: api.ask("GET", f"/sessions/{session}", wait="gate", timeout=10)["settled"])
-        leg = next(each["leg"] for each in reversed(node.line.sim("legs")) if each["party"] == device)
+        leg = next(each["leg"] for each in reversed(node.sim("legs")) if each["party"] == device)
         return Coached(legs["caller"], legs["agent"], leg, frozenset({caller, user}), user, api, session)
 
     def _change(self, coached: Iterable[Coached]) -> None:
@@ -265,27 +185,27 @@ class Bench:
             if view["gate"] != {"listen": "closed", "whisper": "agent"}[each.mode]:
                 raise RuntimeError(f"a change of mode was not confirmed: {view}")
 
-    def _listen(self, line: Line, coached: list[Coached]) -> None:
+    def _listen(self, node: Node, coached: list[Coached]) -> None:
         for each in coached:
             self.heard.update(
                 {
                     name: count
-                    for name, count in line.sim(f"frames {each.caller} {each.speaker} 1000").items()
+                    for name, count in node.sim(f"frames {each.caller} {each.speaker} 1000").items()
                     if name != "gaps"
                 }
             )
             for leg, parties in ((each.agent, each.names - {each.speaker}), (each.coach, each.names)):
-                answer = line.sim(f"hears {leg} 1000")
+                answer = node.sim(f"hears {leg} 1000")
                 if any(answer["heard"].get(name, {}).get("frames") != answer["frames"] for name in parties):
                     self.heard["deaf"] += 1
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _over(self, node: Node, listener: Listener, desk: Api) -> list[Figure]:
-        node.line.sim("stories stop")
+        node.sim("stories stop")
         shown = until("the service shows the calls that there are", lambda: self._same(node, desk))
-        node.line.sim("clear")
-        until("everybody has gone", lambda: node.line.sim("load")["legs"] == 0)
+        node.sim("clear")
+        until("everybody has gone", lambda: node.sim("load")["legs"] == 0)
         until("the service knows", lambda: not desk.ask("GET", "/calls")["calls"])
         until("no coach is left", lambda: not desk.ask("GET", "/sessions")["coaches"])
         sessions = int(node.api("status").split(" session(s) since")[0].split()[-1])
@@ -299,7 +219,7 @@ class Bench:
     @staticmethod
     def _same(node: Node, desk: Api) -> int:
         shown = len(desk.ask("GET", "/calls")["calls"])
-        return shown if shown == node.line.sim("load")["bridges"] else 0
+        return shown if shown == node.sim("load")["bridges"] else 0
 
     # --- figures -----------------------------------------------------------------------------------------------------
 

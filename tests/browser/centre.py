@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from ccwhisper.cli.demo.process import SimulatorProcess
 from ccwhisper.proof.service import ServiceProcess
+from ccwhisper.proof.simulated import SimulatorProcess
 
 AGENTS = tuple(str(1001 + number) for number in range(8))
 

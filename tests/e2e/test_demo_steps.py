@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ccwhisper.cli.client import Client
-from ccwhisper.cli.demo.process import SimulatorError, SimulatorProcess
 from ccwhisper.cli.demo.script import Script
 from ccwhisper.proof.service import ServiceProcess
+from ccwhisper.proof.simulated import SimulatorError, SimulatorProcess
 from ccwhisper.proof.steps import STEPS
 
 from .traces import Traces

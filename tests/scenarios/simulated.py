@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from secrets import token_hex
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 from typing import Any, Self
 
-from ccwhisper.proof.node import event_socket_api
 from ccwhisper.proof.scene import (
     DEVICES,
     NUMBERS,
@@ -25,6 +19,7 @@ from ccwhisper.proof.scene import (
     wait_until,
 )
 from ccwhisper.proof.service import PROGRAM
+from ccwhisper.proof.simulated import SimulatorError, SimulatorProcess
 
 NOTHING = -120.0
 LOOK = 0.02
@@ -34,57 +29,31 @@ is certain as soon as it begins."""
 _STATES = {"RINGING": "ringing", "HELD": "held", "ACTIVE": "up", "UNHELD": "up"}
 
 
-class SimNode:
+class SimNode(SimulatorProcess):
     """A simulator's process, with the agents, coaches and queue of the example node."""
 
-    host = "127.0.0.1"
-    domain = "ccwhisper.local"
-    version = "simulator"
-
     def __init__(self) -> None:
-        self.esl_password = token_hex(12)
-        self.esl_port = 0
-        self._process: subprocess.Popen[str] | None = None
+        super().__init__("--ring", "0.005", "--agents", "4", "--coaches", "3")
 
     def __enter__(self) -> Self:
-        options = ["--host", self.host, "--domain", self.domain, "--ring", "0.005", "--agents", "4", "--coaches", "3"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ccwhisper.simulator", *options],
-            env={**os.environ, "CCW_ESL_PASSWORD": self.esl_password},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
         try:
-            assert self._process.stdout
-            self.esl_port = json.loads(self._process.stdout.readline())["port"]
+            self.start()
+            self.version = "simulator"
             for user, status in (("1003", "On Break"), ("1004", "Logged Out")):
                 self.api(f"callcenter_config agent set status {user}@{self.domain} '{status}'")
             for user in ("1001", "1002", "1004"):
                 self.api(f"callcenter_config agent set wrap_up_time {user}@{self.domain} 0")
         except BaseException:
-            self.__exit__(None, None, None)
+            self.stop()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(5)
-            assert self._process.stdout
-            self._process.stdout.close()
-
-    def api(self, command: str) -> str:
-        """The answer to one api command."""
-        return event_socket_api(self.esl_port, self.esl_password, command, host=self.host)
-
     def sim(self, command: str) -> Any:
-        """The answer to one command of the simulator's own. Raises NotAsExpected."""
-        answer = self.api(f"sim {command}")
-        if answer.startswith("-ERR"):
-            raise NotAsExpected(f"sim {command}: {answer}")
-        return None if answer.startswith("+OK") else json.loads(answer)
+        """A command of the simulator's own. Raises NotAsExpected."""
+        try:
+            return super().sim(command)
+        except SimulatorError as refusal:
+            raise NotAsExpected(f"sim {command}: {refusal}") from None
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Every leg, by its uuid."""

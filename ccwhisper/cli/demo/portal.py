@@ -53,7 +53,9 @@ class Portal:
                 self.send_header("Content-Type", f"text/{'html' if found else 'plain'}; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Cache-Control", "no-store")
-                self.send_header("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+                self.send_header(
+                    "Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+                )
                 self.send_header("Referrer-Policy", "no-referrer")
                 self.end_headers()
                 self.wfile.write(body)

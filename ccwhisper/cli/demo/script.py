@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ccwhisper.cli.client import Client
-from ccwhisper.cli.demo.process import SimulatorError, SimulatorProcess
 from ccwhisper.cli.demo.words import NAMES, api, matrix, rounded
 from ccwhisper.cli.output import Exit, Output, visible
 from ccwhisper.cli.screen import Screen
+from ccwhisper.proof.simulated import SimulatorError, SimulatorProcess
 from ccwhisper.proof.steps import COACH, STEPS, Step
 
 LEVEL: Final = -16.0

@@ -15,13 +15,13 @@ from ccwhisper.cli.demo.ears import Ears
 from ccwhisper.cli.demo.orderly import held, perhaps_nobody_reads, undisturbed, visible_lines
 from ccwhisper.cli.demo.picture import Picture
 from ccwhisper.cli.demo.portal import Person, Portal
-from ccwhisper.cli.demo.process import SimulatorError, SimulatorProcess
 from ccwhisper.cli.demo.script import perform
 from ccwhisper.cli.demo.view import View
 from ccwhisper.cli.demo.words import environment
 from ccwhisper.cli.output import Exit, Output, visible
 from ccwhisper.cli.screen import HEIGHT, WIDTH, Screen
 from ccwhisper.proof.service import ServiceError, ServiceProcess
+from ccwhisper.proof.simulated import SimulatorError, SimulatorProcess
 from ccwhisper.proof.steps import COACH
 
 DEVICE: Final = "9001"

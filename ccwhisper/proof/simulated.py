@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -37,7 +39,7 @@ class SimulatorProcess:
     def start(self) -> Self:
         """Start it, and wait until it listens. Raises SimulatorError."""
         command = [sys.executable, "-m", "ccwhisper.simulator", "--host", self.host, "--domain", self.domain]
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, under our own interpreter
+        self._process = subprocess.Popen(
             [*command, *self._options],
             env={**os.environ, "CCW_ESL_PASSWORD": self.esl_password},
             stdin=subprocess.DEVNULL,
@@ -55,6 +57,13 @@ class SimulatorProcess:
         self._control = Control(self.host, self.esl_port, self.esl_password)
         self.version = self.api("version").strip()
         return self
+
+    @property
+    def pid(self) -> int:
+        """The process. Raises SimulatorError when there is none."""
+        if self._process is None:
+            raise SimulatorError("the simulator does not run")
+        return self._process.pid
 
     def api(self, command: str) -> str:
         """The answer to one `api` command. Raises SimulatorError, OSError."""
@@ -95,30 +104,36 @@ class SimulatorProcess:
 
 
 class Control:
-    """`api` commands over one kept connection to an Event Socket. Raises OSError when it breaks."""
+    """`api` commands over one kept connection to an Event Socket, from any thread. Raises OSError when it breaks."""
 
     def __init__(self, host: str, port: int, password: str) -> None:
+        self._turn = threading.Lock()
         self._socket = socket.create_connection((host, port), _PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream = self._socket.makefile("rwb")
-        self._message()  # auth/request
-        self._say(f"auth {password}")
+        self.read()  # auth/request
+        self.ask(f"auth {password}")
 
     def api(self, command: str) -> str:
         """The answer to one `api` command."""
-        return self._say(f"api {command}")
+        return self.ask(f"api {command}")
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; a `read` that waits ends."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._stream.close()
         self._socket.close()
 
-    def _say(self, line: str) -> str:
-        self._stream.write(line.encode() + b"\n\n")
-        self._stream.flush()
-        return self._message()
+    def ask(self, line: str) -> str:
+        """The content of the answer to any command."""
+        with self._turn:
+            self._stream.write(line.encode() + b"\n\n")
+            self._stream.flush()
+            return self.read()
 
-    def _message(self) -> str:
+    def read(self) -> str:
+        """The content of the next message."""
         length = 0
         while (line := self._stream.readline()) not in (b"\n", b""):
             name, _, value = line.decode().partition(":")
