@@ -7,7 +7,7 @@ from dataclasses import replace
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
-from ccwhisper.coaching.model import AgentId, Cue, Hand
+from ccwhisper.coaching.model import AgentId, Cue, Hand, Phase
 from ccwhisper.coaching.modes import Mode
 from ccwhisper.coaching.policy import check_mode
 from ccwhisper.coaching.requests import find_session, session_queues
@@ -69,7 +69,25 @@ def lower_hand(turn: Turn, ask: cmd.LowerHand) -> None:
     """The agent needs no help any more. Saying so twice is no error."""
     hand = turn.hands.get(_agent(ask))
     if hand:
-        turn.lower(hand, "taken_back")
+        _lower(turn, hand, "taken_back")
+
+
+def tidy(turn: Turn) -> None:
+    """At the end of every turn: cues go with the call that they were written on, or between calls with their session; a
+    raised hand goes when somebody listens, or with its call."""
+    for cue in list(turn.cues.values()):
+        if cue.session not in turn.sessions and cue.call not in turn.calls:
+            del turn.cues[cue.id]
+    for hand in list(turn.hands.values()):
+        if any(each.agent == hand.agent and each.phase is Phase.ATTACHED for each in turn.sessions.values()):
+            _lower(turn, hand, "answered")
+        elif hand.call is not None and hand.call not in turn.calls:
+            _lower(turn, hand, "call_ended")
+
+
+def _lower(turn: Turn, hand: Hand, why: str) -> None:
+    del turn.hands[hand.agent]
+    turn.effects.append(fx.HandLowered(hand, why))
 
 
 def _change(turn: Turn, cue: Cue) -> None:

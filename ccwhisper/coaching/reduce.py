@@ -123,6 +123,7 @@ def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules)
     turn = Turn(state, now, rules, getattr(event, "origin", ""))
     _RULES[type(event)](turn, event)
     policies.enforce(turn)
+    cues.tidy(turn)
     return turn.finish()
 
 

@@ -349,23 +349,6 @@ class Turn:
                 for mode in PATHS[session.mode, session.wanted]:
                     self.enter(self.sessions[session.id], mode)
 
-    def _tidy(self) -> None:
-        """Cues go with the call that they were written on, or between calls with their session; a raised hand goes when
-        somebody listens, or with its call."""
-        for cue in list(self.cues.values()):
-            if cue.session not in self.sessions and cue.call not in self.calls:
-                del self.cues[cue.id]
-        for hand in list(self.hands.values()):
-            if any(each.agent == hand.agent and each.phase is Phase.ATTACHED for each in self.sessions.values()):
-                self.lower(hand, "answered")
-            elif hand.call is not None and hand.call not in self.calls:
-                self.lower(hand, "call_ended")
-
-    def lower(self, hand: Hand, why: str) -> None:
-        """Nobody asks for help any more."""
-        del self.hands[hand.agent]
-        self.effects.append(fx.HandLowered(hand, why))
-
     def finish(self) -> tuple[State, list[fx.Effect]]:
         """Tell the switch every gate that changed, tell people everything that did. What closes a gate goes before
         everything else, what opens one after it: a dead-man stands when it does."""
@@ -392,7 +375,6 @@ class Turn:
         agents, queues = self.centre.changes(self.before.centre)
         self.effects += [fx.AgentChanged(agent, serves) for agent, serves in agents]
         self.effects += [fx.QueueChanged(queue) for queue in queues]
-        self._tidy()
         state = State(
             nodes=MappingProxyType(self.nodes),
             bonds=MappingProxyType(self.bonds),
