@@ -172,4 +172,6 @@ def _instead(known: Mapping[Key, T], node: str, found: Mapping[str, T]) -> Mappi
 def _differing(before: Mapping[Key, T], after: Mapping[Key, T]) -> Iterable[Key]:
     if before is after:
         return ()
-    return [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+    # Most of the values are the very same ones: quicker seen than compared.
+    news = [key for key, value in after.items() if (old := before.get(key)) is not value and old != value]
+    return [*news, *(key for key in before if key not in after)]
