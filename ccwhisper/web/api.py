@@ -12,6 +12,7 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
 from ccwhisper.coaching.model import Follow
 from ccwhisper.coaching.policy import AUDIT, EDIT_POLICIES, VIEW
+from ccwhisper.web.happenings import EventList
 from ccwhisper.web.operations import Context, Counter, Table
 from ccwhisper.web.policies import PolicyChange, PolicyList, QueuePolicyView, listed, named
 from ccwhisper.web.policies import shown as policy_view
@@ -25,7 +26,6 @@ from ccwhisper.web.schemas import (
     CueSeen,
     CueText,
     CueView,
-    EventList,
     EventsQuery,
     HandDown,
     HandList,

@@ -12,38 +12,31 @@ from ccwhisper.coaching.model import Actor, Session, SessionId, State
 from ccwhisper.coaching.policy import VIEW, may_see, visible
 from ccwhisper.engine import Engine, Entry
 from ccwhisper.web import centre
-from ccwhisper.web.journal import Ended, Journal
-from ccwhisper.web.schemas import (
+from ccwhisper.web.happenings import (
     AgentChangedEvent,
-    AgentView,
     BeepFailedEvent,
     BeepFailure,
     CallChangedEvent,
     CallEndedEvent,
-    CallView,
     CoachChangedEvent,
     CoachLeftEvent,
-    CoachView,
     CueChangedEvent,
-    CueView,
     EventList,
     EventView,
     HandLoweredEvent,
     HandRaisedEvent,
-    HandView,
     NodeChangedEvent,
-    NodeView,
     PoliciesChangedEvent,
     QueueChangedEvent,
     QueueGoneEvent,
     QueueName,
     QueueRules,
-    QueueView,
     SessionChangedEvent,
     SessionEndedEvent,
-    SessionView,
     Snapshot,
 )
+from ccwhisper.web.journal import Ended, Journal
+from ccwhisper.web.schemas import AgentView, CallView, CoachView, CueView, HandView, NodeView, QueueView, SessionView
 from ccwhisper.web.views import call_view, coach_view, cue_view, hand_view, rules_view, session_view
 
 _PAGE = 500

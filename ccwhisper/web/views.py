@@ -8,8 +8,9 @@ from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Phase, Session
 from ccwhisper.coaching.policies import words
 from ccwhisper.coaching.policy import QueuePolicy, Rules, may_see
 from ccwhisper.web.auth import Principal
+from ccwhisper.web.happenings import QueueRules
 from ccwhisper.web.journal import Ended
-from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, QueueRules, SessionView
+from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, SessionView
 
 
 def call_view(call: Call) -> CallView:
