@@ -89,7 +89,9 @@ def test_a_caller_who_has_gone_does_not_come_back(centre: World) -> None:
     centre.feed(ev.CallerQueued(member()), ev.CallerAnswered(NODE, "m1", answered=True))
     centre.feed(ev.HungUp("another", "leg-m1", ""))
     assert "m1" in {each.id for each in centre.state.centre.members.values()}
-    centre.feed(ev.HungUp(NODE, "leg-m1", ""), ev.CallerAnswered(NODE, "m1", answered=False), ev.CallerLeft(NODE, "m1"))
+    centre.feed(ev.HungUp(NODE, "leg-m1", ""), ev.CallerAnswered(NODE, "m1", answered=False))
+    assert centre.state.centre.members == {}
+    centre.feed(ev.CallerLeft(NODE, "m1"))
     assert centre.state.centre.members == {}
 
 
