@@ -94,6 +94,7 @@ def test_how_agents_are(on_break: Centre, open_page: Open) -> None:
     expect(row(page, "1003").locator(".presence")).to_have_text("Logged out")
     expect(row(page, "1004").locator(".presence")).to_have_text("On a call then a break")
     expect(row(page, "1004")).to_contain_text("Jo Meyer")
+    assert counts(page) == {"available": "1", "call": "1", "break": "5"}, "beside the queues is on a call, too"
     until(lambda: since(page, "1001") >= 2)
     status(on_break, "1001", "Available")
     expect(row(page, "1001").locator(".presence")).to_have_text("Available")
