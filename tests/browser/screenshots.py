@@ -1,0 +1,109 @@
+"""The pictures of the documentation: `python -m tests.browser.screenshots` makes them anew in docs/images/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.centre import Centre
+from tests.browser.conftest import PHONE, QUIET, WIDE, chromium
+
+FOLDER = Path(__file__).parents[2] / "docs/images"
+NAMES = ("Jo+Meyer", "", "Ana+Sousa", "M.+Okafor", "", "Lindqvist", "K.+Tanaka", "Dr.+Weber")
+PANEL = {"width": 360, "height": 520}
+
+
+class Camera:
+    """Opens pages in either colour scheme, and takes their pictures."""
+
+    def __init__(self, browser: Browser, centre: Centre) -> None:
+        self._browser, self._centre = browser, centre
+
+    def open(self, token: str, path: str = "/", size: dict[str, int] = WIDE, scheme: str = "light") -> Page:
+        context = self._browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{self._centre.url}{path}#token={token}")
+        return page
+
+    def both(
+        self, name: str, token: str, ready: Callable[[Page], object], path: str = "/", size: dict[str, int] = WIDE
+    ) -> None:
+        """Light and dark."""
+        for scheme in ("light", "dark"):
+            page = self.open(token, path, size, scheme)
+            ready(page)
+            self.take(page, f"{name}-{scheme}")
+            page.context.close()
+
+    @staticmethod
+    def take(page: Page, name: str) -> None:
+        page.wait_for_timeout(300)  # what moves has come to rest
+        page.screenshot(path=FOLDER / f"{name}.png")
+        print(f"docs/images/{name}.png")  # noqa: T201 - that is what it is run for
+
+
+def main() -> None:
+    """All of them."""
+    FOLDER.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, "--no-sandbox"])
+        for calls in (1, 20, 1000):
+            with Centre(agents=tuple(str(1001 + number) for number in range(max(8, calls)))) as centre:
+                for number in range(calls):
+                    centre.sim(f"call {1001 + number} +49302312{number:04} {NAMES[number % len(NAMES)]}")
+                camera = Camera(browser, centre)
+                many(camera, centre, calls)
+                if calls == 20:
+                    coaching(camera, centre)
+        browser.close()
+
+
+def many(camera: Camera, centre: Centre, calls: int) -> None:
+    """The dashboard of somebody who has nothing to do yet."""
+    camera.both(f"dashboard-{calls}", centre.supervisor(), lambda page: shows(page, calls))
+    camera.both(f"dashboard-{calls}-phone", centre.supervisor(), lambda page: shows(page, calls), size=PHONE)
+
+
+def shows(page: Page, calls: int) -> None:
+    expect(page.locator(".count")).to_have_text(f"{calls} of {calls}", timeout=20_000)
+    expect(page.locator(".row[id]").first).to_be_attached()
+
+
+def coaching(camera: Camera, centre: Centre) -> None:
+    """A whisper with a cue, an agent who asks for help, and what the agents and the administrator see."""
+    centre.sim("queue +493023129999 Ida+Blum")
+    grace = camera.open(centre.supervisor())
+    shows_calls = grace.locator(".row[id]").first
+    expect(shows_calls).to_be_visible()
+    grace.get_by_role("button", name="Listen to Agent 1001").click()
+    expect(grace.locator(".modes button", has_text="Whisper")).to_be_enabled()
+    grace.keyboard.press("w")
+    expect(grace.locator(".dock > .lamp")).to_contain_text("Agent 1001 hears you")
+    grace.keyboard.press("c")
+    grace.keyboard.type("Ask for the order number")
+    grace.keyboard.press("Enter")
+    camera.open(centre.supervisor("dora", "9002")).get_by_role("button", name="Listen to Agent 1001").click()
+    expect(grace.get_by_role("region", name="Also coaching")).to_be_visible()
+    caller = camera.open(centre.agent("1004"), "/agent", PANEL)
+    expect(caller.locator(".call")).to_be_visible()
+    caller.keyboard.press("h")
+    expect(grace.locator(".hand")).to_be_visible()
+    grace.keyboard.press("Escape")
+    camera.take(grace, "whisper-light")
+    grace.emulate_media(color_scheme="dark")
+    camera.take(grace, "whisper-dark")
+    grace.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    camera.take(grace, "whisper-phone")
+    camera.both(
+        "panel", centre.agent("1001"), lambda page: expect(page.locator(".cue")).to_be_visible(), "/agent", PANEL
+    )
+    administrator = centre.supervisor("ada", permissions=["view_audit_trail", "edit_coaching_policies"])
+    camera.both(
+        "policies", administrator, lambda page: expect(page.get_by_role("heading").first).to_be_visible(), "/admin"
+    )
+
+
+if __name__ == "__main__":
+    main()
