@@ -99,8 +99,8 @@ class PolicyList(Answer):
 
 
 def listed(rules: Rules, state: State, actor: Actor, in_force: bool) -> PolicyList:
-    """The queues that the file, agents and calls name, and the token includes."""
-    known = {*rules.file, *rules.edited}
+    """The queues that the file, agents, calls and mod_callcenter name, and the token includes."""
+    known = {*rules.file, *rules.edited, *state.centre.queue_names()}
     known.update(*(agent.queues for agent in rules.agents.values()), *(call.queues for call in state.calls.values()))
     mine = sorted(name for name in known - {DEFAULT_QUEUE} if EVERY_QUEUE in actor.queues or name in actor.queues)
     return PolicyList(in_force=in_force, policies=[shown(rules, actor, name) for name in (DEFAULT_QUEUE, *mine)])

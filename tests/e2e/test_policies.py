@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gevent
+import gevent.event
 import pytest
 
 from ccwhisper.coaching import effects as fx
@@ -178,6 +179,7 @@ def test_a_change_is_in_force_at_once(service: Service, admin: Client, coach: Cl
 
 
 def test_pages_are_told(service: Service, admin: Client) -> None:
+    admin.put("/policies/sales@default", {"cues": ["not for everybody"]})
     coach = Page(service, sub="carla")
     agent = Page(service, sub="anna", agent="1001", permissions=[], roles=[], queues=[])
     told: list[Any] = []
@@ -245,10 +247,10 @@ class Shelf:
 class Bench:
     """An engine and its keeper, in the test's own hub."""
 
-    def __init__(self, shelf: Any, rules: Rules = RULES) -> None:
+    def __init__(self, shelf: Any, rules: Rules = RULES, pauses: tuple[float, float] = (0.01, 0.02)) -> None:
         self.rows: list[fx.Audit] = []
         self.engine = Engine(rules, FakeSwitch(), [], lambda row, _at: self.rows.append(row))
-        self.keeper = Keeper(self.engine, shelf, pauses=(0.01, 0.02))
+        self.keeper = Keeper(self.engine, shelf, pauses=pauses)
         self.keeper.start()
         self.engine.start()
 
@@ -312,7 +314,7 @@ def test_it_survives_a_restart(
         running.set(None, "vip")
 
     life("a", begin)
-    assert life("another", lambda _: None) == {}
+    assert life("another", lambda running: running.set(two)) == {"support@default": two}
     assert life("a", known) == {"support@default": one}
     assert life("a", lambda running: running.until(lambda: bool(running.engine.rules.edited))) == {
         "support@default": one
@@ -349,6 +351,39 @@ def test_while_the_store_is_away_the_file_counts(
     with pytest.raises(Unavailable):
         running.set(PolicyPart(max_coaches=1))
     assert running.engine.rules.queue("support@default").max_coaches == 9, "what is not kept is not in force"
+
+
+def test_nothing_is_set_over_what_has_not_been_read(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccwhisper.keeper.FIRST_SECONDS", 0.05)
+    shelf = Shelf({"support@default": {"max_coaches": 7}}, away=True)
+    running = bench(shelf, RULES, (100.0, 100.0))
+    shelf.away = False
+    with pytest.raises(Unavailable):
+        running.set(PolicyPart(max_coaches=9))
+    assert shelf.kept == {"support@default": {"max_coaches": 7}}
+
+
+def test_what_is_in_force_last_is_what_is_kept_last(bench: Callable[..., Bench]) -> None:
+    kept, go_on = gevent.event.Event(), gevent.event.Event()
+
+    class Slow(Shelf):
+        def keep_policy(self, queue: str, said: Mapping[str, Any] | None) -> None:
+            super().keep_policy(queue, said)
+            if not kept.is_set():
+                kept.set()
+                go_on.wait(PATIENCE)
+
+    running = bench(shelf := Slow())
+    first = gevent.spawn(running.set, PolicyPart(max_coaches=1))
+    assert kept.wait(PATIENCE)
+    second = gevent.spawn(running.set, PolicyPart(max_coaches=2))
+    gevent.idle()
+    go_on.set()
+    gevent.joinall([first, second], timeout=PATIENCE, raise_error=True)
+    assert shelf.kept == {"support@default": {"max_coaches": 2}}
+    assert running.engine.rules.queue("support@default").max_coaches == 2
 
 
 def test_what_is_not_in_force_is_not_kept(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,20 +436,3 @@ def test_a_database_that_goes_is_a_refusal(service: Service, admin: Client) -> N
     assert by_name(admin)["support@default"]["policy"]["talk"] == "open"
     path.with_suffix(".away").rename(path)
     assert admin.put(QUEUE, {"talk": "push"}).body["policy"]["talk"] == "push"
-
-
-def test_two_at_once(service: Service, admin: Client) -> None:
-    other = Client(service, token(sub="bea", permissions=[EDIT_POLICIES], queues=["*"]))
-
-    def change(client: Client, first: int) -> None:
-        for number in range(first, first + 10):
-            assert client.put(QUEUE, {"max_coaches": number}).status == 200
-
-    threads = [threading.Thread(target=change, args=each) for each in ((admin, 1), (other, 31))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    said = service.run(lambda: service.engine.rules.edited["support@default"].max_coaches)
-    kept = service.run(service.archive.policies)
-    assert kept == {"support@default": {"max_coaches": said}}, "what was set last is what is kept"

@@ -16,6 +16,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.coaching.model import Follow, Leg, Phase, Session, call_id
 from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.coaching.policy import DEFAULT_QUEUE, EDIT_POLICIES, WAYS, PolicyPart
 from ccwhisper.coaching.reduce import next_timer
 from ccwhisper.coaching.turn import Turn
 from tests.unit.world import NODE, World, agent_leg, caller_leg, coach, on_switch, restarted
@@ -28,6 +29,7 @@ PARTIES = [*CALLERS, *AGENTS]
 NUMBER = st.integers(0, 7)
 USUALLY = st.sampled_from([True, True, True, True, False])
 COACHES = [coach("carla"), coach("dora"), coach("emil", roles=frozenset({"whisper"}))]
+ADMIN = coach("ada", permissions=frozenset({EDIT_POLICIES}))
 NOT_THERE = (Phase.DIALLING, Phase.TAKING_OVER, Phase.ENDING)  # phases in which a leg carries no record, or a last one
 
 
@@ -326,6 +328,11 @@ class Coaching(RuleBasedStateMachine):
     def leave(self, number: int) -> None:
         self.ask(cmd.Leave, number)
 
+    @rule(ways=st.sampled_from([WAYS, WAYS, WAYS[:2], ("listen", "barge"), ("listen",), ()]), queue=USUALLY)
+    def set_policy(self, ways: tuple[str, ...], queue: bool) -> None:
+        part = PolicyPart(modes=frozenset(ways))
+        self.world.feed(cmd.SetPolicy(ADMIN, DEFAULT_QUEUE if queue else "another", part))
+
     # --- what must always hold ---------------------------------------------------------------------------------------
 
     @invariant()
@@ -408,6 +415,16 @@ class Coaching(RuleBasedStateMachine):
     def roles_are_kept(self) -> None:
         for session in self.world.state.sessions.values():
             assert session.mode is not Mode.BARGE or "barge" in session.coach.roles
+
+    @invariant()
+    def nobody_is_in_a_mode_that_is_not_allowed(self) -> None:
+        state = self.world.state
+        for session in state.sessions.values():
+            call = state.calls.get(str(session.call))
+            if call and session.phase not in (Phase.TAKING_OVER, Phase.ENDING):
+                policy = self.world.rules.queue(call.queue)
+                assert policy.allows(session.mode.value)
+                assert policy.allows(session.wanted.value)
 
     @invariant()
     def whoever_rings_or_ends_has_a_deadline(self) -> None:

@@ -288,8 +288,11 @@ def test_a_whisper_goes_along_where_it_is_allowed(world: World) -> None:
 def test_nobody_goes_along_to_a_call_that_may_not_be_listened_to(world: World) -> None:
     put(world, allowing(), "support")
     world.coached(queued(world, "sales"), follow=Follow.AGENT)
-    world.bridge(caller_leg("c2"), agent_leg("a1", cc_agent="ana", cc_queue="support"))
+    world.take(fx.Attach)
+    world.hang_up("a1")
+    world.bridge(caller_leg("c2"), agent_leg("a2", cc_agent="ana", cc_queue="support"))
     assert world.endings() == ["mode_not_allowed"]
+    assert world.take(fx.Attach) == [], "not even for a moment"
 
 
 def test_a_mode_asked_for_while_the_call_is_away_is_cut_down_when_it_is_back(world: World) -> None:
