@@ -106,6 +106,15 @@ def lines_of(event: dict[str, Any]) -> list[str]:
             return [f"{data['name']} on {data['agent']}  {data['mode']}, gate {data['gate']}"]
         case "coach.left":
             return [f"{data['name']} left {data['agent']}"]
+        case "agent.changed":
+            status = (data["status"] or "no status").replace("_", " ")
+            return [f"{data['id']} {data['name']}  {status}, {(data['state'] or 'no state').replace('_', ' ')}"]
+        case "queue.changed":
+            agents = data["agents"]
+            there = ", ".join(f"{agents[key]} {key.replace('_', ' ')}" for key in ("available", "on_call", "on_break"))
+            return [f"{data['name']}  {data['waiting']} waiting; {there}"]
+        case "queue.gone":
+            return [f"{data['name']}  gone"]
         case "node.changed":
             return [f"switch {data['name']} {'connected' if data['up'] else 'lost'}"]
         case "beep.failed":

@@ -16,6 +16,10 @@ from typing import Any
 import jwt
 import pytest
 
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.centre import Doing, Member, Presence, Roster, Status
+
+from .fake_switch import NODE
 from .service import PATIENCE, SECRET, Client, Service, token
 
 pytestmark = pytest.mark.e2e
@@ -226,6 +230,21 @@ def test_watch_for_people(service: Service, run: Run) -> None:
     running.until(f"call {call[:8]}  1001 Ada  ended")
     service.run(service.switch.lose)
     running.until("switch fs1 lost")
+    assert running.end()[0] == 0
+
+
+def test_watch_agents_and_queues(service: Service) -> None:
+    running = Running(service, "watch")
+    running.until("0 calls")
+    queue = "support@default"
+    ada = Presence(NODE, "1001", Status.ON_BREAK, Doing.IN_CALL, 50)
+    roster = Roster((ada,), ((queue, frozenset({"1001"})),), (Member("m", NODE, queue, "c", "Eve", "+1", 60),))
+    service.run(lambda: service.switch.say(ev.NodeSynced(NODE, (), roster)))
+    running.until("1001 Ada  on break, in a queue call")
+    running.until("support@default  1 waiting; 0 available, 1 on call, 0 on break")
+    service.run(lambda: service.switch.say(ev.NodeSynced(NODE, ())))
+    running.until("1001 Ada  no status, no state")
+    running.until("support@default  gone")
     assert running.end()[0] == 0
 
 
