@@ -40,6 +40,9 @@ DEVICES: Final[Mapping[str, str]] = {"carla": "9001", "dora": "9002", "emil": "9
 NUMBERS: Final[Mapping[str, str]] = {"caller": "+4930123", "second": "+4930124"}
 """What callers call from."""
 
+LOOKS: Final = 5
+"""How often it is looked at most, until nothing slips."""
+
 SILENT: Final = -50.0
 """dBFS: quieter than this is not heard by anybody, 34 dB below whoever is. The mix of several G.711 tones leaves some
 -70, with the end of a beep in it -56. What is said of a caller is stricter."""
@@ -284,8 +287,9 @@ class ServiceStage(ABC):
         """Everybody hears exactly those who are named, at the level that they sent; nobody hears anybody else.
 
         `hear` says the same for coaches by name; a coach that is not named hears caller and agent. `absent` are people
-        of other calls, whom nobody here may hear. The agent may hear the beep where it is allowed. Raises
-        NotAsExpected with the whole table.
+        of other calls, whom nobody here may hear. The agent may hear the beep where it is allowed. Where all that is
+        wrong is the level of somebody who is to be heard, it is looked again: a frame slips on a busy machine. Whoever
+        is heard and must not be, or is not heard at all, is wrong at once. Raises NotAsExpected with the whole table.
         """
         coaches = list(coaches)
         present = {coach.name for coach in coaches} | {scene.caller_name, scene.agent_name, *absent}
@@ -293,23 +297,28 @@ class ServiceStage(ABC):
         listeners |= {coach.name: coach.heard_by_phone for coach in coaches}
         coaching = {coach.name for coach in coaches}
         tones = {name: TONES[name] for name in sorted(present)} | {"beep": BEEP}
-        verdict = Verdict(label, self.listen(listeners, tones))
-        self.verdicts.append(verdict)
         wanted = {"caller": set(caller), "agent": set(agent)}
         wanted |= {c.name: set(hear.get(c.name, {scene.caller_name, scene.agent_name})) for c in coaches}
-        wrong = []
-        for listener, heard in verdict.levels.items():
-            floor = FLOOR if listener == "caller" and wanted["caller"] <= {scene.agent_name} else SILENT
-            for name, level in heard.items():
-                if name == "beep" and beep_allowed and listener == "agent":
-                    continue
-                twice = name in coaching and listener in coaching  # through both directions of the agent's leg
-                if name in wanted[listener] and not (-45 < level < -8 if twice else abs(level - LEVEL) <= 1.0):
-                    wrong.append(f"{listener} hears {name} at {level:.1f} instead of {LEVEL:.0f} dBFS")
-                elif name not in wanted[listener] and level > floor:
-                    wrong.append(f"{listener} hears {name} at {level:.1f} dBFS, must not (limit {floor:.0f})")
-        if wrong:
-            raise NotAsExpected(f"{label or 'who hears whom'}: " + "; ".join(wrong) + "\n" + table(verdict))
+        for _ in range(LOOKS):
+            verdict = Verdict(label, self.listen(listeners, tones))
+            slips, wrong = [], []
+            for listener, heard in verdict.levels.items():
+                floor = FLOOR if listener == "caller" and wanted["caller"] <= {scene.agent_name} else SILENT
+                for name, level in heard.items():
+                    if name == "beep" and beep_allowed and listener == "agent":
+                        continue
+                    twice = name in coaching and listener in coaching  # through both directions of the agent's leg
+                    if name in wanted[listener] and not (-45 < level < -8 if twice else abs(level - LEVEL) <= 1.0):
+                        what = slips if level > SILENT else wrong
+                        what.append(f"{listener} hears {name} at {level:.1f} instead of {LEVEL:.0f} dBFS")
+                    elif name not in wanted[listener] and level > floor:
+                        wrong.append(f"{listener} hears {name} at {level:.1f} dBFS, must not (limit {floor:.0f})")
+            if wrong or not slips:
+                break
+        self.verdicts.append(verdict)
+        if wrong or slips:
+            text = "; ".join([*wrong, *slips])
+            raise NotAsExpected(f"{label or 'who hears whom'}: {text}\n{table(verdict)}")
         return verdict
 
 

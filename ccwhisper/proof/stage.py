@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from ccwhisper.proof.calls import PhoneCall
 from ccwhisper.proof.node import PrivateNode
@@ -24,6 +24,7 @@ from ccwhisper.proof.scene import (
     DEVICES,
     FLOOR,
     LEVEL,
+    LOOKS,
     NUMBERS,
     SILENT,
     STEP_NS,
@@ -39,9 +40,6 @@ from ccwhisper.proof.scene import (
 from ccwhisper.proof.service import PROGRAM, Refused
 from ccwhisper.proof.sources import Noise, Source, Tone
 from ccwhisper.proof.tones import ExactReport, frames_exact, hears, level_dbfs, typical
-
-LOOKS: Final = 5
-"""How often somebody is listened to at most, until our own phones keep time."""
 
 
 class Stage(ServiceStage):
