@@ -301,7 +301,8 @@ class ServiceStage(ABC):
         wanted |= {c.name: set(hear.get(c.name, {scene.caller_name, scene.agent_name})) for c in coaches}
         for _ in range(LOOKS):
             verdict = Verdict(label, self.listen(listeners, tones))
-            slips, wrong = [], []
+            slips: list[str] = []
+            wrong: list[str] = []
             for listener, heard in verdict.levels.items():
                 floor = FLOOR if listener == "caller" and wanted["caller"] <= {scene.agent_name} else SILENT
                 for name, level in heard.items():
