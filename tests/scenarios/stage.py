@@ -61,8 +61,10 @@ lease_seconds = {LEASE}
 lease_every = {RENEWED}
 deadman_seconds = {DEADMAN}
 deadman_rearm = 0.5
+press_ttl = 2
 """
-"""Of the service's configuration: as short as it allows, to be waited for."""
+"""Of the service's configuration: as short as it allows, to be waited for; but a key may be looked at twice before it
+has to be said again."""
 
 
 class Party(Protocol):
