@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ccwhisper.proof.service import Refused
 from tests.browser.centre import Centre
 from tests.browser.conftest import PHONE, QUIET, WIDE, chromium
 
@@ -99,10 +101,34 @@ def coaching(camera: Camera, centre: Centre) -> None:
     camera.both(
         "panel", centre.agent("1001"), lambda page: expect(page.locator(".cue")).to_be_visible(), "/agent", PANEL
     )
-    administrator = centre.supervisor("ada", permissions=["view_audit_trail", "edit_coaching_policies"])
-    camera.both(
-        "policies", administrator, lambda page: expect(page.get_by_role("heading").first).to_be_visible(), "/admin"
-    )
+    administration(camera, centre)
+
+
+def administration(camera: Camera, centre: Centre) -> None:
+    """A policy with something set and something not saved, and the trail."""
+    rights = ["view_audit_trail", "edit_coaching_policies"]
+    api = centre.service.api("ada", permissions=rights)
+    api.ask("PUT", "/policies/default", {"cues": ["Ask for the order number", "Offer a callback"]})
+    api.ask("PUT", "/policies/support@default", {"modes": ["listen", "whisper", "barge"], "talk": "push"})
+    api.close()
+    eve = centre.service.api("eve", permissions=["view_contact_center_dashboard"])
+    with contextlib.suppress(Refused):
+        eve.ask("POST", "/sessions", {"agent": "1002"})
+    eve.close()
+
+    def policy(page: Page) -> None:
+        page.get_by_role("link", name="support@default").click()
+        page.get_by_label("Show “Listening”").check()
+        expect(page.get_by_role("status")).to_have_text("1 change not saved")
+
+    def trail(page: Page) -> None:
+        page.get_by_role("link", name="Audit").click()
+        expect(page.get_by_role("table")).to_be_visible()
+
+    administrator = centre.supervisor("ada", permissions=rights)
+    for size, kind in ((WIDE, ""), (PHONE, "-phone")):
+        camera.both(f"policies{kind}", administrator, policy, "/admin", size)
+        camera.both(f"audit{kind}", administrator, trail, "/admin", size)
 
 
 if __name__ == "__main__":
