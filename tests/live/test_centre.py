@@ -88,7 +88,7 @@ def test_a_caller_waits_is_answered_and_goes(stage: Stage) -> None:
     phone = stage.phone("1001", Tone(TONES["agent"], LEVEL))
     caller = stage.caller_phone().dial("5000", display_name=FORGED).wait("up", 10)
     waiting = wait_until("he waits", lambda: queue(stage) if queue(stage)["waiting"] else None)
-    [member] = listed(stage, "member")
+    [member] = [each for each in listed(stage, "member") if each["state"] != "Abandoned"]
     assert waiting["waiting"] == 1
     assert waiting["callers"] == [
         {"name": member["cid_name"], "number": "+4930123", "since": waiting["longest_waiting_since"]}
@@ -122,7 +122,7 @@ def test_a_caller_who_gives_up_waits_no_more(stage: Stage) -> None:
     wait_until("he waits", lambda: queue(stage)["waiting"] == 1)
     caller.hangup()
     wait_until("he is gone", lambda: queue(stage)["waiting"] == 0)
-    assert [each["state"] for each in listed(stage, "member")] == ["Abandoned"], "the switch keeps him for a while"
+    assert {each["state"] for each in listed(stage, "member")} == {"Abandoned"}, "the switch keeps him for a while"
     restart(stage)
     assert queue(stage)["waiting"] == 0
 
