@@ -107,7 +107,7 @@ def people(domain: str) -> list[Person]:
                {"devices": [f"9003@{domain}"], "roles": ["whisper"]}),
         *(Person("Agents", f"Agent {agent}", "", "/agent", {**nothing, "agent": agent}) for agent in AGENTS[:4]),
         Person("Administrators", "Ada", "edits policies, reads the audit trail", "/admin",
-               {**nothing, "permissions": ["view_audit_trail", "edit_coaching_policies"]}),
+               {**nothing, "queues": ["*"], "permissions": ["view_audit_trail", "edit_coaching_policies"]}),
     ]  # fmt: skip
 
 
