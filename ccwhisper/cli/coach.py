@@ -74,7 +74,7 @@ def _run(api: Api, mode: str, typed: str, talk: str | None, follow: str | None, 
     existing = sessions_on(api.client, target)
     session: dict[str, Any] | None = existing[0] if existing else None
     states = _states(api) if stay else lambda _session: None
-    settled = False
+    progress: Progress | None = None
     try:
         if session:
             session = _switch(api, session, mode, talk, follow, device)
@@ -84,7 +84,6 @@ def _run(api: Api, mode: str, typed: str, talk: str | None, follow: str | None, 
             )
         progress = Progress(api.client, api.out, follower, session, states)
         _establish(progress, mode)
-        settled = True
         if stay:
             progress.until(lambda _session: False)
         else:
@@ -96,7 +95,9 @@ def _run(api: Api, mode: str, typed: str, talk: str | None, follow: str | None, 
             gone = leave(api, session["id"])
             api.out.stage(visible(stage_of(gone)))
             states(gone)
-        raise SystemExit(Exit.OK if stay and settled else Exit.INTERRUPTED) from None
+        latest = progress.session if progress else None if existing else session
+        done = stay and latest is not None and _there(latest)
+        raise SystemExit(Exit.OK if done else Exit.INTERRUPTED) from None
 
 
 def _given(**values: str | None) -> dict[str, str]:
@@ -122,12 +123,16 @@ def _switch(
 def _establish(progress: Progress, mode: str) -> None:
     """Wait for the mode. A session that waits for the agent's next call has no mode to wait for: it is reported as it
     is, and followed if it is to be."""
-    progress.until(lambda it: _waits(it) or (it["settled"] and it["mode"] == it["wanted"]))
+    progress.until(_there)
     session = progress.session
     if session["phase"] == "ended":
         raise ended(session)
     if session["mode"] != mode and not _waits(session):
         raise Refused(FAILED, "mode_not_reached", f"The session is in {session['mode']}.")
+
+
+def _there(session: dict[str, Any]) -> bool:
+    return _waits(session) or bool(session["settled"] and session["mode"] == session["wanted"])
 
 
 def _waits(session: dict[str, Any]) -> bool:
