@@ -35,7 +35,11 @@ function asked(form) {
 function Search({ query, search }) {
   const [form, setForm] = useState(() => filled(query));
   const [more, setMore] = useState(false); // where there is little room
-  useEffect(() => setForm(filled(query)), [query]);
+  const shown = useRef(query);
+  useEffect(() => {
+    if (shown.current !== query) setForm(filled(query)); // by a link, or back; what is being typed stays
+    shown.current = query;
+  }, [query]);
   const change = (event) => setForm({ ...form, [event.currentTarget.name]: event.currentTarget.value });
   const field = (name, title, more = {}) => html`<label class="field"><span>${title}</span>
     <input name=${name} value=${form[name]} maxlength="128" autocomplete="off" spellcheck="false" onInput=${change} ...${more} /></label>`;
