@@ -83,7 +83,7 @@ def _origin(value: str) -> str:
 
 class Service(_Section):
     """Where to listen, and where to keep what must outlive a restart (relative to the file's directory). `origins`:
-    other origins whose pages may connect by Socket.IO; `frames`: whose pages may hold the agent's panel."""
+    other origins whose pages may use API and Socket.IO; `frames`: whose pages may hold the agent's panel."""
 
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8810"
     state: Annotated[str, Field(min_length=1)] = "var"

@@ -29,8 +29,7 @@ from ccwhisper.web.trail import Trail
 MAX_BODY: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 2000
 
-# An API has no business in a frame, a script or a cache. There is no CORS header on purpose: a page of another origin
-# is to go through its own server.
+# An API has no business in a frame, a script or a cache.
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,6 +38,14 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+_CORS: Final = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Headers": "authorization, content-type",
+    "Access-Control-Max-Age": "600",
+}
+"""What a page of a listed origin may ask. No credentials: a token is sent on purpose, never by the browser itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,13 @@ def create_web(
     frames: Sequence[str] = (),
 ) -> Web:
     """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
-    whose pages may connect by Socket.IO, `frames` those whose pages may hold the agent's panel."""
+    whose pages may connect by Socket.IO and use the API, `frames` those whose pages may hold the agent's panel."""
     counter = Counter(engine, journal, auth, limits or Limits(), trail, policies)
-    app = _app(counter, frames)
+    app = _app(counter, frames, frozenset(origins))
     return Web(app, Sockets(app, counter, TABLE, origins))
 
 
-def _app(counter: Counter, frames: Sequence[str]) -> Flask:
+def _app(counter: Counter, frames: Sequence[str], origins: frozenset[str]) -> Flask:
     app = Flask("ccwhisper.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     errors.install(app)
@@ -84,8 +91,21 @@ def _app(counter: Counter, frames: Sequence[str]) -> Flask:
         if any(not char.isprintable() for char in request.path):
             raise Invalid("request_malformed", "The address holds characters that no address has.")
 
+    def is_welcome() -> bool:
+        return request.path.startswith(PREFIX) and request.headers.get("Origin") in origins
+
+    @app.before_request
+    def preflight() -> Response | None:
+        if request.method == "OPTIONS" and is_welcome() and "Access-Control-Request-Method" in request.headers:
+            return Response(status=204, headers=_CORS)
+        return None
+
     @app.after_request
     def harden(response: Response) -> Response:
+        if is_welcome():
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After"
+            response.vary.add("Origin")
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
             if not response.headers[name]:

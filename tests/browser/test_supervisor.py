@@ -216,6 +216,33 @@ def test_a_cue_from_the_coach_to_the_agent_and_back(centre: Centre, open_page: O
     expect(newest.get_by_role("button")).to_have_count(0)
 
 
+def test_a_sound_if_the_agent_wants_one(centre: Centre, open_page: Open) -> None:
+    """Once when somebody begins to speak to him; not for each key, and not for who only listens."""
+    centre.call()
+    page = open_page(centre.supervisor())
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    agent.evaluate("""() => {
+        window.tones = 0;
+        const start = OscillatorNode.prototype.start;
+        OscillatorNode.prototype.start = function () { window.tones += 1; start.apply(this, arguments); };
+    }""")
+    sound = agent.get_by_role("button", name="Sound when somebody whispers")
+    expect(sound).to_have_attribute("aria-pressed", "false")
+    sound.click()
+    expect(sound).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    expect(dock(page).locator(".modes button", has_text="Whisper")).to_be_enabled()
+    assert agent.evaluate("window.tones") == 1  # that of the click itself
+    page.keyboard.press("w")
+    expect(agent.locator(".badge")).to_be_visible()
+    page.keyboard.press("p")
+    expect(agent.locator(".badge .lamp")).to_have_text("silent")
+    page.keyboard.down(" ")
+    expect(agent.locator(".badge .lamp")).to_have_text("speaks to you")
+    page.keyboard.up(" ")
+    assert agent.evaluate("window.tones") == 2
+
+
 def test_cues_above_other_windows(centre: Centre, open_page: Open) -> None:
     centre.call()
     page = open_page(centre.supervisor())

@@ -8,7 +8,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -75,9 +75,15 @@ class Service:
     """Start, use from any thread, stop."""
 
     def __init__(
-        self, rules: Rules = RULES, keys: Keys | None = None, limits: Limits | None = None, **auth: Any
+        self,
+        rules: Rules = RULES,
+        keys: Keys | None = None,
+        limits: Limits | None = None,
+        origins: Sequence[str] = (),
+        **auth: Any,
     ) -> None:
         self._rules = rules
+        self._origins = origins
         self._limits = limits or Limits(rate=10_000, burst=10_000)  # a test is faster than any person
         self._auth = Auth(keys or SharedSecret(SECRET), **{"algorithms": ("HS256",), **auth})
         self._ready = threading.Event()
@@ -115,7 +121,7 @@ class Service:
         self.engine.start()
         journal = Journal(self.engine)
         journal.start()
-        web = create_web(self.engine, self._auth, journal, self.archive, self.keeper, self._limits)
+        web = create_web(self.engine, self._auth, journal, self.archive, self.keeper, self._limits, self._origins)
         web.sockets.start()
         server = make_server(web.app, "127.0.0.1", 0)
         server.start()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -118,5 +120,8 @@ def _show(screen: Screen, centre: Centre) -> None:
     centre.switch.sim(f"call {opening} +493023125042 Ada+Ahorn")
     centre.switch.sim(f"stories {CALLS}")
     picture = Picture(screen, centre.portal, DEVICE, str(centre.environment))
+    if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):  # else it might be one in this terminal
+        with contextlib.suppress(webbrowser.Error):
+            webbrowser.open(centre.portal)
     with Terminal() as terminal:
         View(terminal, Desk(centre.client), Ears(centre.switch.sim, DEVICE), picture, opening).run()

@@ -47,12 +47,40 @@ function Hand({ desk, hand, refused }) {
   return html`<button type="button" class="raise" onClick=${() => desk.ask("raise_hand", {}, {}).catch(refused)}><${Icon} name="hand" />Raise hand <kbd>H</kbd></button>`;
 }
 
+/** A short tone, if the agent wants one; the beep itself is in the phone. Kept for the next visit. */
+function useChime(wanted) {
+  const [on, set] = useState(() => localStorage.getItem("ccwhisper.chime") === "on");
+  const before = useRef(wanted);
+  const audio = useRef(null);
+  const play = () => {
+    audio.current ??= new AudioContext();
+    const [tone, level] = [audio.current.createOscillator(), audio.current.createGain()];
+    tone.frequency.value = 880;
+    level.gain.setValueAtTime(0.08, audio.current.currentTime);
+    level.gain.exponentialRampToValueAtTime(0.001, audio.current.currentTime + 0.25);
+    tone.connect(level).connect(audio.current.destination);
+    tone.start();
+    tone.stop(audio.current.currentTime + 0.25);
+  };
+  useEffect(() => {
+    if (on && wanted && !before.current) play();
+    before.current = wanted;
+  }, [wanted]);
+  const toggle = () => {
+    localStorage.setItem("ccwhisper.chime", on ? "off" : "on");
+    if (!on) play(); // that click is also what lets the browser sound at all
+    set(!on);
+  };
+  return [on, toggle];
+}
+
 function Panel({ desk }) {
   const now = useClock(desk);
   const [problem, setProblem] = useState("");
   const [floating, setFloating] = useState(null);
   const refused = (error) => setProblem(error.message);
   const { calls, coaches, cues, hand, name } = desk.panel;
+  const [chime, toggleChime] = useChime(coaches.some((each) => each.mode !== "listen"));
   const text = coaches.map((each) => `${SAYS[each.mode]}: ${each.name}`).join(". ");
   useEffect(() => announce(text || "No coaching"), [text]);
   useEffect(() => {
@@ -112,6 +140,7 @@ function Panel({ desk }) {
     <footer>
       <${Hand} desk=${desk} hand=${hand} refused=${refused} />
       ${floats() && html`<button type="button" aria-pressed=${!!floating} onClick=${() => (floating ? floating.close() : open())}>${floating ? "Cues are in their own window" : "Float the cues"}</button>`}
+      <button type="button" aria-pressed=${chime} onClick=${toggleChime}>${chime ? "Sound when somebody whispers: on" : "Sound when somebody whispers: off"}</button>
     </footer>
   </main>`;
 }
