@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest.register_assert_rewrite("tests.scenarios")  # they are no test modules, and their assertions must speak
 
@@ -44,3 +50,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
     if wrong:
         raise pytest.UsageError("test modules without their category:\n  " + "\n  ".join(sorted(wrong)))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, one for the whole run: Playwright runs once in a process. Skips where there is none, or fails when
+    browser tests are required."""
+    from tests.browser.chromium import chromium, launched
+
+    path = chromium()
+    if path is None:
+        if os.environ.get("CCW_REQUIRE_BROWSER") == "1":
+            pytest.fail("browser tests are required and no chromium was found", pytrace=False)
+        pytest.skip("no chromium found: apt-get install chromium, or set CHROMIUM")
+    with launched(path) as browser:
+        yield browser

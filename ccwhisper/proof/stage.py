@@ -95,7 +95,7 @@ class Stage(ServiceStage):
     def sign_out(self, user: str, but: Phone | None = None) -> None:
         """No phone of this user rings, until one is asked for again. One that stayed registered would take the calls
         back as soon as it renews its registration."""
-        for key, phone in self._phones.items():
+        for key, phone in list(self._phones.items()):  # others may be asked for meanwhile
             if key[0] == user and phone is not but and phone.registered:
                 phone.unregister()
 

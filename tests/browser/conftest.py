@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from tests.browser.centre import Centre
 
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-
-# A browser that keeps to itself: no updates, no look-ups.
-QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-
-
-def chromium() -> str | None:
-    """Debian's Chromium, or the one that CHROMIUM names."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        if os.environ.get("CCW_REQUIRE_BROWSER") == "1":
-            pytest.fail("browser tests are required and no chromium was found", pytrace=False)
-        pytest.skip("no chromium found: apt-get install chromium, or set CHROMIUM")
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium's own does not work for root
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")

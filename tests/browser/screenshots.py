@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.service import Refused
 from tests.browser.centre import Centre
-from tests.browser.conftest import PHONE, QUIET, WIDE, chromium
+from tests.browser.chromium import chromium, launched
+from tests.browser.conftest import PHONE, WIDE
 
 FOLDER = Path(__file__).parents[2] / "docs/images"
 NAMES = ("Jo+Meyer", "", "Ana+Sousa", "M.+Okafor", "", "Lindqvist", "K.+Tanaka", "Dr.+Weber")
@@ -49,8 +50,10 @@ class Camera:
 def main() -> None:
     """All of them."""
     FOLDER.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, "--no-sandbox"])
+    path = chromium()
+    if path is None:
+        raise SystemExit("no chromium found")
+    with launched(path) as browser:
         for calls in (1, 20, 1000):
             with Centre(agents=tuple(str(1001 + number) for number in range(max(8, calls)))) as centre:
                 for number in range(calls):
@@ -59,7 +62,6 @@ def main() -> None:
                 many(camera, centre, calls)
                 if calls == 20:
                     coaching(camera, centre)
-        browser.close()
 
 
 def many(camera: Camera, centre: Centre, calls: int) -> None:

@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.calls import PhoneCall
 from ccwhisper.proof.stage import BEEP, DEVICES, LEVEL, SILENT, TONES, Scene, Stage
-from tests.browser.conftest import browser as browser  # noqa: PLC0414 - a fixture, used by its name
 
 pytestmark = pytest.mark.live
 
