@@ -6,6 +6,7 @@ gathered for a moment before they are told, so that a burst is one message and n
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from ccwhisper.web.desk import Desk
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.schemas import PanelCoach, PanelView
 from ccwhisper.web.views import call_view, cue_view, hand_view, me_view
+
+logger = logging.getLogger(__name__)
 
 VERSION: Final = 1
 GATHER_SECONDS: Final = 0.03
@@ -161,20 +164,31 @@ class Feed:
         return {"v": VERSION, "epoch": self._journal.epoch, "seq": seq, "at": time.time()}
 
     def _run(self) -> None:
+        lost = False
         while True:
-            entries = self._engine.log.wait(self._seq, ALIVE_SECONDS)
-            if entries:
-                gevent.sleep(GATHER_SECONDS)
-                entries = self._engine.log.since(self._seq)
-            if entries is None:  # so many that some are no longer there
-                self._seq = self._engine.log.seq
-                for client in list(self._clients.values()):
-                    self.snapshot(client)
-            elif entries:
-                self._news(entries)
-            else:
-                for room in list(self._clients):
-                    self._tell(room, "alive", self._head(self._seq))
+            try:
+                self._step(lost)
+                lost = False
+            except Exception:
+                # A defect in one message must not leave every page behind for ever: they start again from a snapshot.
+                logger.exception("the pages were not told")
+                lost = True
+                gevent.sleep(1)
+
+    def _step(self, lost: bool) -> None:
+        entries = None if lost else self._engine.log.wait(self._seq, ALIVE_SECONDS)
+        if entries:
+            gevent.sleep(GATHER_SECONDS)
+            entries = self._engine.log.since(self._seq)
+        if entries is None:  # lost, or so many that some are no longer there
+            self._seq = self._engine.log.seq
+            for client in list(self._clients.values()):
+                self.snapshot(client)
+        elif entries:
+            self._news(entries)
+        else:
+            for room in list(self._clients):
+                self._tell(room, "alive", self._head(self._seq))
 
     def _news(self, entries: list[Entry]) -> None:
         self._seq = entries[-1].seq

@@ -165,6 +165,27 @@ def test_who_comes_later_sees_the_same(service: Service, page: Callable[..., Pag
     assert later.calls == first.calls
 
 
+def test_a_defect_in_one_message_is_not_the_end(
+    service: Service, page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = page(sub="carla")
+    broken = [True]
+    news = service.sockets.feed._news
+
+    def once(entries: Any) -> None:
+        if broken:
+            broken.clear()
+            raise RuntimeError("planted")
+        news(entries)
+
+    monkeypatch.setattr(service.sockets.feed, "_news", once)
+    call = service.call()
+    watcher.until(lambda: watcher.snapshots == 2 and call in watcher.calls)
+    other = service.call("b")
+    watcher.until(lambda: other in watcher.calls)
+    assert watcher.snapshots == 2
+
+
 def test_another_queue_is_not_seen(service: Service, page: Callable[..., Page]) -> None:
     elsewhere, here = page(sub="emil", queues=["sales@default"]), page(sub="carla", queues=["support@default"])
     call = service.call()
