@@ -229,6 +229,7 @@ __all__ = [
     "DEVICES",
     "FLOOR",
     "LEVEL",
+    "LOOKS",
     "SILENT",
     "TONES",
     "Coach",
