@@ -61,9 +61,9 @@ lease_seconds = {LEASE}
 lease_every = {RENEWED}
 deadman_seconds = {DEADMAN}
 deadman_rearm = 0.5
-press_ttl = 2
+press_ttl = 1.3
 """
-"""Of the service's configuration: as short as it allows, to be waited for; but a key may be looked at twice before it
+"""Of the service's configuration: as short as it allows, to be waited for; but a key may be looked at once more before it
 has to be said again."""
 
 
