@@ -63,8 +63,8 @@ deadman_seconds = {DEADMAN}
 deadman_rearm = 0.5
 press_ttl = 1.3
 """
-"""Of the service's configuration: as short as it allows, to be waited for; but there is time for a second look before a key
-has to be said again."""
+"""Of the service's configuration: as short as it allows, to be waited for; but there is time for a second look before
+a key has to be said again."""
 
 
 class Party(Protocol):
