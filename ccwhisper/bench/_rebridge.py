@@ -30,7 +30,7 @@ class Rebridging:
         """For each round the milliseconds during which the next caller heard the coach. Raises NotAsExpected when the
         coach was not heard by the caller before, for then nothing would be proved."""
         scene = self._stage.call("1003")
-        agent = str(wait_until("the agent's call has a leg", lambda: self._leg_of(scene.agent)))
+        agent = self._stage.leg_of(scene.agent)
         coach = self._stage.coach("emil", scene, follow="agent")
         caller, found = scene.caller, []
         for _ in range(rounds):
@@ -68,16 +68,6 @@ class Rebridging:
         [leg] = wait_until("the next caller has a leg", lambda: [each for each in self._legs() if each not in known])
         self._stage.node.api(f"uuid_transfer {leg} park inline")
         return call, leg
-
-    def _leg_of(self, call: PhoneCall) -> str | None:
-        """The uuid of the leg of a phone's call; the list of legs is written a little late, and some of them may end
-        while they are looked at."""
-        rows = json.loads(self._stage.node.api("show channels as json")).get("rows", [])
-        for row in rows:
-            dump = self._stage.node.api(f"uuid_dump {row['uuid']} json")
-            if dump.startswith("{") and json.loads(dump).get("variable_sip_call_id") == call.call_id:
-                return str(row["uuid"])
-        return None
 
     def _legs(self) -> list[str]:
         rows = json.loads(self._stage.node.api("show channels as json")).get("rows", [])
