@@ -12,7 +12,7 @@ Everybody speaks a tone of his own, so who hears whom is read off what arrived a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -195,6 +195,18 @@ class Stage(ServiceStage):
             since = time.monotonic_ns() + int(settle * 1e9)
             levels = {who: self._level(who, call, tones, seconds, since) for who, call in listeners.items()}
             if self.bank.stumbles == stumbles:
+                break
+        return levels
+
+    def listen_until_steady(
+        self, listeners: Mapping[str, PhoneCall], tones: Mapping[str, float], wanted: Mapping[str, Collection[str]]
+    ) -> dict[str, dict[str, float]]:
+        """Like `listen`; again while somebody is heard by whoever is to hear him, but not at the level that he speaks:
+        a frame slips now and then. `wanted` are speakers by listener."""
+        for _ in range(LOOKS):
+            levels = self.listen(listeners, tones)
+            heard = [levels[listener][name] for listener in levels for name in wanted[listener]]
+            if not any(level > SILENT and abs(level - LEVEL) > 1 for level in heard):
                 break
         return levels
 

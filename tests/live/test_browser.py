@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.calls import PhoneCall
-from ccwhisper.proof.stage import BEEP, DEVICES, LEVEL, LOOKS, SILENT, TONES, Scene, Stage
+from ccwhisper.proof.stage import BEEP, DEVICES, LEVEL, SILENT, TONES, Scene, Stage
 
 pytestmark = pytest.mark.live
 
@@ -36,11 +36,8 @@ def lamp(page: Page, text: str) -> None:
 def hear(stage: Stage, scene: Scene, coach: PhoneCall) -> dict[str, set[str]]:
     """Who is heard by whom, the beep left out: it may still sound."""
     listeners = {"caller": scene.caller, "agent": scene.agent, "carla": coach}
-    for _ in range(LOOKS):
-        levels = stage.listen(listeners, {name: TONES[name] for name in listeners} | {"beep": BEEP})
-        if not any(level > SILENT and abs(level - LEVEL) > 1 for heard in levels.values()
-                   for name, level in heard.items() if name != "beep"):  # fmt: skip
-            break  # else a frame has slipped
+    tones = {name: TONES[name] for name in listeners}
+    levels = stage.listen_until_steady(listeners, tones | {"beep": BEEP}, dict.fromkeys(listeners, tones))
     for heard in levels.values():
         for name, level in heard.items():
             assert name == "beep" or level < SILENT or level == pytest.approx(LEVEL, abs=1), levels

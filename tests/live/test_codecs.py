@@ -11,7 +11,7 @@ import pytest
 
 from ccwhisper.proof.phones import PhoneCall
 from ccwhisper.proof.sources import Tone
-from ccwhisper.proof.stage import LEVEL, LOOKS, SILENT, TONES, Coach, Scene, Stage, Verdict, wait_until
+from ccwhisper.proof.stage import LEVEL, SILENT, TONES, Coach, Scene, Stage, Verdict, wait_until
 from ccwhisper.proof.timeline import Float
 from ccwhisper.proof.tones import level_dbfs, spectral_floor
 
@@ -42,12 +42,8 @@ def hear(stage: Stage, scene: Scene, carla: Coach | None, label: str, mode: str 
         listeners["carla"] = carla.heard_by_phone
     for name in {"listen": (), "whisper": ("agent",), "barge": ("agent", "caller")}[mode]:
         wanted[name] |= {"carla"}
-    for _ in range(LOOKS):
-        since = scene.agent.mark()
-        heard = stage.listen(listeners, {name: TONES[name] for name in wanted})
-        parties = [heard[listener][name] for listener in heard for name in wanted[listener]]
-        if not any(level > SILENT and abs(level - LEVEL) > 1 for level in parties):  # a frame slips now and then
-            break
+    since = scene.agent.mark()
+    heard = stage.listen_until_steady(listeners, {name: TONES[name] for name in wanted}, wanted)
     stage.verdicts.append(Verdict(label, heard))
     for listener, levels in heard.items():
         for name, level in levels.items():
