@@ -36,7 +36,7 @@ from .fake_switch import NODE, FakeSwitch, agent_leg, caller_leg
 
 T = TypeVar("T")
 SECRET = "a secret that is long enough for SHA-256"
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 RULES = layered(
     Rules(

@@ -17,7 +17,7 @@ import pytest
 from ccwhisper.cli.client import Client, Refused
 
 from .glass import PATIENCE, Glass
-from .traces import MARK, Traces, until
+from .traces import Traces, until
 
 pytestmark = pytest.mark.e2e
 
@@ -340,9 +340,7 @@ def test_interrupted_while_it_starts(traces: Traces, started: int) -> None:
 
 def test_a_service_that_dies_ends_it(traces: Traces) -> None:
     with view(traces) as glass:
-        (service,) = (each for each in psutil.process_iter() if "serve" in each.cmdline()
-                      and each.environ().get(MARK) == traces.env[MARK])  # fmt: skip
-        service.kill()
+        traces.process("serve").kill()
         assert glass.end() == 1
         assert glass.restored
         assert "[service_unreachable]" in glass.screen.text.replace("\n", "")

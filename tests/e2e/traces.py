@@ -40,7 +40,7 @@ class Traces:
 
     def sim(self, command: str) -> Any:
         """A command to the demo's simulator."""
-        (process,) = (each for each, words in self._found() if "ccwhisper.simulator" in words)
+        process = self.process("ccwhisper.simulator")
         port = next(each.laddr.port for each in process.net_connections() if each.status == psutil.CONN_LISTEN)
         answer = event_socket_api(port, process.environ()["CCW_ESL_PASSWORD"], f"sim {command}")
         assert not answer.startswith("-ERR"), answer
@@ -57,6 +57,11 @@ class Traces:
                     yield process, process.cmdline()
             except psutil.Error:
                 continue  # it has ended, or is nobody's business
+
+    def process(self, word: str) -> psutil.Process:
+        """The one process with this word in its command."""
+        (found,) = (each for each, words in self._found() if word in words)
+        return found
 
     def processes(self) -> list[str]:
         return [" ".join(words) for _, words in self._found()]
