@@ -9,7 +9,9 @@ from typing import Any
 from ccwhisper.cli.client import Client, Refused
 from ccwhisper.cli.output import Output, visible
 
-_POLL = 25.0
+_POLL = 5.0
+"""Seconds. A Ctrl-C that strikes just before the wait for the answer is noticed only after it."""
+
 FAILED = 500
 """The status of an error that the service did not raise but report."""
 
