@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from tests.browser.conftest import PHONE, WIDE
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
+CLOCK = r"\d\d:\d\d:\d\d"
 SCREENS = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 
 
@@ -170,33 +172,6 @@ def test_two_supervisors_see_each_other(centre: Centre, open_page: Open) -> None
     expect(dock(grace).get_by_role("region", name="Also coaching")).to_have_count(0)
 
 
-@pytest.mark.parametrize(
-    ("claims", "listen", "whisper", "barge"),
-    [
-        ({"permissions": ["view_contact_center_dashboard"]}, False, False, False),
-        ({"roles": []}, True, False, False),
-        ({"roles": ["whisper"]}, True, True, False),
-        ({"roles": ["barge"]}, True, False, True),
-    ],
-    ids=["view", "listen", "whisper", "barge"],
-)
-def test_only_what_the_token_permits_is_offered(
-    centre: Centre, open_page: Open, claims: dict[str, Any], listen: bool, whisper: bool, barge: bool
-) -> None:
-    centre.call()
-    page = open_page(centre.supervisor(**claims))
-    expect(page.locator(".row[id]")).to_have_count(1)
-    button = page.get_by_role("button", name="Listen to Agent 1001")
-    if not listen:
-        expect(button).to_have_count(0)
-        return
-    button.click()
-    expect(dock(page).locator(".modes button", has_text="Listen")).to_be_enabled()
-    for name, may in (("Whisper", whisper), ("Barge in", barge)):
-        expect(dock(page).locator(".modes button", has_text=name)).to_be_enabled(enabled=may)
-    expect(dock(page).locator("#take-over")).to_be_enabled(enabled=barge)
-
-
 def test_a_cue_from_the_coach_to_the_agent_and_back(centre: Centre, open_page: Open) -> None:
     centre.call()
     page = open_page(centre.supervisor())
@@ -208,11 +183,12 @@ def test_a_cue_from_the_coach_to_the_agent_and_back(centre: Centre, open_page: O
     page.keyboard.type("Ask for the <b>order</b> number")
     page.keyboard.press("Enter")
     cue = dock(page).locator(".cues li")
-    expect(cue).to_contain_text("Read")
+    steps = cue.locator(".steps > span")
+    expect(steps).to_have_text([re.compile(rf"^{each} {CLOCK}$") for each in ("Sent", "Delivered", "Read")])
     newest = agent.locator(".cue[data-newest]")
     expect(newest).to_contain_text("Ask for the <b>order</b> number")
     agent.keyboard.press("2")
-    expect(cue).to_contain_text("Please repeat")
+    expect(steps.last).to_have_text(re.compile(rf"^Please repeat {CLOCK}$"))
     expect(newest.get_by_role("button")).to_have_count(0)
 
 
@@ -226,7 +202,7 @@ def test_a_sound_if_the_agent_wants_one(centre: Centre, open_page: Open) -> None
         const start = OscillatorNode.prototype.start;
         OscillatorNode.prototype.start = function () { window.tones += 1; start.apply(this, arguments); };
     }""")
-    sound = agent.get_by_role("button", name="Sound when somebody whispers")
+    sound = agent.get_by_role("button", name="Sound when whispered to")
     expect(sound).to_have_attribute("aria-pressed", "false")
     sound.click()
     expect(sound).to_have_attribute("aria-pressed", "true")
@@ -292,13 +268,22 @@ def test_it_says_so_when_it_is_stale_and_goes_on(centre: Centre, open_page: Open
     page = open_page(centre.supervisor())
     status = page.locator(".bar .status")
     expect(status).to_have_text("Live")
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    dock(page).get_by_role("button", name="Whisper").click()
+    lamp(page, "Agent 1001 hears you")
+    expect(agent.locator(".badge .lamp")).to_have_text("speaks to you")
     assert centre.service.process is not None
     centre.service.process.send_signal(signal.SIGSTOP)
     try:
         expect(status).to_have_text("Not up to date: no connection", timeout=12_000)
+        lamp(page, "Not known who hears you")
+        expect(agent.locator(".badge .lamp")).to_have_text("not known", timeout=12_000)
     finally:
         centre.service.process.send_signal(signal.SIGCONT)
     expect(status).to_have_text("Live")
+    lamp(page, "Agent 1001 hears you")
+    expect(agent.locator(".badge .lamp")).to_have_text("speaks to you")
     centre.call("1002")
     expect(page.locator(".row[id]")).to_have_count(2)
 

@@ -127,7 +127,7 @@ function Panel({ desk }) {
     ${coaches.map((each) => html`<section key=${each.session} class="badge" data-mode=${each.mode}>
       <${Icon} name=${each.mode} />
       <div class="grow"><strong>${SAYS[each.mode]}</strong><span class="clip">${each.name}</span></div>
-      ${each.mode !== "listen" && html`<span class="lamp" data-gate=${each.gate}><span class="dot"></span>${each.gate === "closed" ? "silent" : "speaks to you"}</span>`}
+      ${each.mode !== "listen" && html`<span class="lamp" data-gate=${desk.sure() ? each.gate : "unknown"}><span class="dot"></span>${!desk.sure() ? "not known" : each.gate === "closed" ? "silent" : "speaks to you"}</span>`}
     </section>`)}
     ${calls.map((call) => html`<section key=${call.id} class="call">
       <${Icon} name=${call.direction} />
@@ -140,7 +140,7 @@ function Panel({ desk }) {
     <footer>
       <${Hand} desk=${desk} hand=${hand} refused=${refused} />
       ${floats() && html`<button type="button" aria-pressed=${!!floating} onClick=${() => (floating ? floating.close() : open())}>${floating ? "Cues are in their own window" : "Float the cues"}</button>`}
-      <button type="button" aria-pressed=${chime} onClick=${toggleChime}>${chime ? "Sound when somebody whispers: on" : "Sound when somebody whispers: off"}</button>
+      <button type="button" aria-pressed=${chime} onClick=${toggleChime}>${chime ? "Sound when whispered to: on" : "Sound when whispered to: off"}</button>
     </footer>
   </main>`;
 }

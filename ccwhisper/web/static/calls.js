@@ -1,7 +1,7 @@
 // The list of calls.
 import { Heading, Rows, sorted, useRows, wanted } from "./rows.js";
-import { Icon, duration, html, useClock } from "./ui.js";
-import { MODES, obstacle, party } from "./words.js";
+import { Icon, Offer, duration, html, useClock } from "./ui.js";
+import { BUSY, MODES, hindrance, party } from "./words.js";
 
 /** The queues that there are, and those that calls and agents have. */
 export function queuesOf(desk) {
@@ -55,13 +55,13 @@ function Coaches({ coaches, me }) {
   );
 }
 
-function Row({ row, now, at, chosen, choose, start, mine, can, team, toggleTeam, me }) {
+function Row({ desk, row, now, at, chosen, choose, start, mine, can, team, toggleTeam, me }) {
   const { call } = row;
   const here = mine?.call === call.id;
   const agent = call.agents[0];
   const starred = call.agents.some((each) => team.has(each.agent));
   return html`<div role="row" class="row" id="call-${call.id}" aria-rowindex=${at + 2} aria-selected=${chosen} data-mode=${here ? mine.mode : undefined}
-      onClick=${() => choose(call.id)} onDblClick=${() => !mine && can.listen && !call.obstacle && start(call)}>
+      onClick=${() => choose(call.id)} onDblClick=${() => !mine && can.listen && start(call)}>
     <div role="gridcell" class="cell agent">
       <button type="button" class="plain star" aria-pressed=${starred} aria-label="${row.agents} in my team"
         onClick=${(event) => { event.stopPropagation(); toggleTeam(agent.agent); }}><${Icon} name="star" filled=${starred} /></button>
@@ -69,9 +69,9 @@ function Row({ row, now, at, chosen, choose, start, mine, can, team, toggleTeam,
     </div>
     <div role="gridcell" class="cell party">
       <span class="way" title=${call.direction}><${Icon} name=${call.direction} /><span class="sr">${call.direction}</span></span>
-      <span class="clip"><bdi>${row.party.main}</bdi>${row.party.more && html` <bdi class="faint">${row.party.more}</bdi>`}</span>
+      <span class="clip who"><bdi>${row.party.main}</bdi>${row.party.more && html` <bdi class="faint">${row.party.more}</bdi>`}</span>
     </div>
-    <div role="gridcell" class="cell queue"><span class="clip faint">${call.queue ?? "–"}</span></div>
+    <div role="gridcell" class="cell queue"><span class="clip faint" title=${call.queue}>${call.queue ?? "–"}</span></div>
     <div role="gridcell" class="cell started">
       <span class="time">${duration(now - call.started_at)}</span>
       ${call.held && html`<span class="chip" data-hold><${Icon} name="hold" />Hold</span>`}
@@ -80,10 +80,8 @@ function Row({ row, now, at, chosen, choose, start, mine, can, team, toggleTeam,
     <div role="gridcell" class="cell act">
       ${here
         ? html`<span class="doing" data-mode=${mine.mode}>${MODES[mine.mode].doing}</span>`
-        : can.listen && html`<button type="button" disabled=${!!mine || !!call.obstacle}
-            title=${call.obstacle ? obstacle(call.obstacle) : mine ? "You are coaching already" : "Listen (L)"}
-            aria-label="Listen to ${row.agents}"
-            onClick=${(event) => { event.stopPropagation(); start(call); }}><${Icon} name="listen" />Listen</button>`}
+        : can.listen && html`<${Offer} why=${mine ? BUSY : hindrance(desk, call, "listen")} title="Listen (L)" aria-label="Listen to ${row.agents}"
+            onClick=${(event) => { event.stopPropagation(); start(call); }}><${Icon} name="listen" />Listen<//>`}
     </div>
   </div>`;
 }
@@ -108,7 +106,7 @@ export function Calls({ desk, rows, filter, change, chosen, choose, start, mine,
     <${Rows} sight=${sight} count=${rows.length}
         empty=${desk.calls.size ? "No call matches." : desk.status === "live" ? "No calls at the moment." : ""}>
       ${rows.slice(first, last).map(
-        (row, at) => html`<${Row} key=${row.call.id} row=${row} now=${now} at=${first + at} chosen=${row.call.id === chosen}
+        (row, at) => html`<${Row} key=${row.call.id} desk=${desk} row=${row} now=${now} at=${first + at} chosen=${row.call.id === chosen}
           choose=${choose} start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} me=${me} />`,
       )}
     <//>

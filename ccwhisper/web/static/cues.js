@@ -1,9 +1,9 @@
 // Lines of text for the agent: typed or chosen, and what became of them.
 import { html, useState } from "./ui.js";
-import { cueState } from "./words.js";
+import { cueSteps } from "./words.js";
 
 function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 export function Cues({ desk, session, queue, refused }) {
@@ -29,9 +29,8 @@ export function Cues({ desk, session, queue, refused }) {
     ${!!templates.length && html`<div class="templates">${templates.map(
       (line) => html`<button type="button" key=${line} onClick=${() => send(line)}>${line}</button>`)}</div>`}
     <ul>${sent.map((cue) => html`<li key=${cue.id} data-reply=${cue.reply ?? undefined}>
-      <span>${cue.text}</span>
-      <span class="faint" title=${[["sent", cue.sent_at], ["delivered", cue.delivered_at], ["read", cue.read_at], ["answered", cue.replied_at]]
-        .filter(([, at]) => at).map(([what, at]) => `${what} ${clock(at)}`).join(", ")}>${cueState(cue)} ${clock(cue.replied_at ?? cue.read_at ?? cue.delivered_at ?? cue.sent_at)}</span>
+      <p>${cue.text}</p>
+      <p class="steps faint">${cueSteps(cue).map(([what, at]) => html`<span key=${what}>${what} <span class="time">${clock(at)}</span></span>`)}</p>
     </li>`)}</ul>
   </section>`;
 }

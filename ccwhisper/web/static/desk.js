@@ -99,7 +99,12 @@ export class Desk extends EventTarget {
   /** Whether calls of this queue may be coached this way: listen, whisper, barge, take_over. */
   allows(queue, way) {
     const policy = this.policies[queue] ?? this.policies[""];
-    return !policy || policy.modes.includes(way);
+    return !policy || (policy.modes.includes("listen") && policy.modes.includes(way));
+  }
+
+  /** Whether what is known of gates is true now: we are connected, and the service to a switch. */
+  sure() {
+    return this.status === "live" && (!this.nodes.size || [...this.nodes.values()].some((node) => node.up));
   }
 
   /** Push-to-talk is held: said again and again until `release`, or until the connection or the page is gone. */

@@ -1,19 +1,23 @@
 // The coaching of one call: mode, microphone, who hears whom, who else is there.
 import { Cues } from "./cues.js";
-import { Icon, duration, html, useClock, useEffect, useState } from "./ui.js";
-import { MODES, heardBy, party, stage } from "./words.js";
+import { Icon, Offer, duration, html, useClock, useEffect, useState } from "./ui.js";
+import { MODES, heardBy, hindrance, party, stage } from "./words.js";
 
-function TakeOver({ ask, may }) {
+function TakeOver({ ask, may, why, refused }) {
   const [sure, setSure] = useState(false);
   useEffect(() => {
     if (!sure) return undefined;
     const timer = setTimeout(() => setSure(false), 4000);
     return () => clearTimeout(timer);
   }, [sure]);
-  return html`<button type="button" id="take-over" class="take" disabled=${!may} data-sure=${sure || undefined}
-      onClick=${() => { if (sure) ask("take_over"); setSure(!sure); }}>
+  const press = () => {
+    if (why) return refused({ message: why });
+    if (sure) ask("take_over");
+    return setSure(!sure);
+  };
+  return html`<${Offer} id="take-over" class="take" why=${why} disabled=${!may} data-sure=${sure || undefined} onClick=${press}>
     <${Icon} name="take" />${sure ? "Press again to release the agent" : "Take over"}
-  </button>`;
+  <//>`;
 }
 
 function Talk({ desk, session }) {
@@ -23,7 +27,7 @@ function Talk({ desk, session }) {
     event.currentTarget.setPointerCapture?.(event.pointerId);
     desk.press(session.id);
   };
-  return html`<button type="button" class="hold" aria-pressed=${held} data-open=${session.gate !== "closed" || undefined}
+  return html`<button type="button" class="hold" aria-pressed=${held} data-open=${(desk.sure() && session.gate !== "closed") || undefined}
       onPointerDown=${hold} onPointerUp=${() => desk.release()} onPointerCancel=${() => desk.release()}
       onContextMenu=${(event) => event.preventDefault()}
       onKeyDown=${(event) => event.key === "Enter" && !event.repeat && desk.press(session.id)}
@@ -41,7 +45,7 @@ export function Dock({ desk, session, ask, can, refused }) {
   const attached = session.phase === "attached";
   const ready = attached && !session.held;
   const speaks = session.mode !== "listen";
-  const allowed = (way) => desk.allows(call?.queue, way);
+  const why = (way, permitted) => (permitted ? call && hindrance(desk, call, way) : "Your token does not permit this.");
   return html`<aside class="dock" data-mode=${session.mode} aria-label="Coaching ${session.agent_name}">
     <header>
       <div class="grow">
@@ -50,16 +54,14 @@ export function Dock({ desk, session, ask, can, refused }) {
       </div>
       <button type="button" class="plain" title="Leave (X)" onClick=${() => ask("leave")}><${Icon} name="leave" />Leave</button>
     </header>
-    <p class="lamp" data-gate=${session.gate}><span class="dot"></span>${heardBy(session)}</p>
-    <p class="stage" data-busy=${attached ? undefined : ""}>${stage(session)}</p>
+    <p class="lamp" data-gate=${desk.sure() ? session.gate : "unknown"}><span class="dot"></span>${heardBy(desk, session)}</p>
+    <p class="stage" data-busy=${attached ? undefined : ""}>${stage(desk, session)}</p>
     <div class="modes" role="group" aria-label="Mode">
-      ${Object.entries(MODES).map(([name, words]) => html`<button type="button" key=${name} data-mode=${name}
-          aria-pressed=${session.mode === name} data-wanted=${(session.wanted === name && session.mode !== name) || undefined}
-          disabled=${!attached || !can[name] || !allowed(name)}
-          title=${!can[name] ? "Your token does not permit this" : allowed(name) ? words.hint : "The queue does not allow this"}
-          onClick=${() => ask("set_mode", { mode: name })}>
+      ${Object.entries(MODES).map(([name, words]) => html`<${Offer} key=${name} data-mode=${name} why=${why(name, can[name])} title=${words.hint}
+          aria-pressed=${session.mode === name} data-wanted=${(session.wanted === name && session.mode !== name) || undefined} disabled=${!attached}
+          onClick=${() => (why(name, can[name]) ? refused({ message: why(name, can[name]) }) : ask("set_mode", { mode: name }))}>
         <${Icon} name=${name} /><span>${words.name}</span><kbd>${name[0].toUpperCase()}</kbd>
-      </button>`)}
+      <//>`)}
     </div>
     <div class="voice">
       <button type="button" aria-pressed=${session.talk === "push"} disabled=${!ready}
@@ -79,6 +81,6 @@ export function Dock({ desk, session, ask, can, refused }) {
       </li>`)}</ul>
     </section>`}
     <${Cues} desk=${desk} session=${session} queue=${call?.queue ?? ""} refused=${refused} />
-    <footer><${TakeOver} ask=${ask} may=${ready && can.barge && call && allowed("take_over")} /></footer>
+    <footer><${TakeOver} ask=${ask} may=${ready && call} why=${why("take_over", can.barge)} refused=${refused} /></footer>
   </aside>`;
 }

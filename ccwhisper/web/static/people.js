@@ -1,7 +1,7 @@
 // The list of agents: how they are, since when, and their calls.
 import { Heading, Rows, sorted, useRows, wanted } from "./rows.js";
-import { Icon, duration, html, useClock } from "./ui.js";
-import { MODES, obstacle, party, presence } from "./words.js";
+import { Icon, Offer, duration, html, useClock } from "./ui.js";
+import { BUSY, MODES, hindrance, party, presence } from "./words.js";
 
 const ORDER = ["call", "ringing", "available", "break", "out", "unknown"];
 const SORTS = {
@@ -60,10 +60,10 @@ export function people(desk, filter, team) {
   return { rows: sorted(rows, SORTS[filter.sort] ?? SORTS.agent, filter.down, (row) => row.agent.id), count: known.size };
 }
 
-function Row({ row, now, at, chosen, choose, start, follow, mine, can, team, toggleTeam }) {
+function Row({ desk, row, now, at, chosen, choose, start, follow, mine, can, team, toggleTeam }) {
   const { agent, call } = row;
   const here = mine?.agent === agent.id;
-  const why = mine ? "You are coaching already" : undefined;
+  const why = mine ? BUSY : call ? hindrance(desk, call, "listen") : null;
   return html`<div role="row" class="row person" id="agent-${at}" aria-rowindex=${at + 2} aria-selected=${chosen}
       data-mode=${here ? mine.mode : undefined} onClick=${() => choose(agent.id)}>
     <div role="gridcell" class="cell agent">
@@ -85,10 +85,10 @@ function Row({ row, now, at, chosen, choose, start, follow, mine, can, team, tog
       ${here
         ? html`<span class="doing" data-mode=${mine.mode}>${mine.follow === "agent" ? "Following" : MODES[mine.mode].doing}</span>`
         : can.listen && html`
-          ${call && html`<button type="button" disabled=${!!mine || !!call.obstacle} title=${call.obstacle ? obstacle(call.obstacle) : (why ?? "Listen (L)")}
-            aria-label="Listen to ${agent.name}" onClick=${(event) => { event.stopPropagation(); start(call, "listen", agent.id); }}><${Icon} name="listen" />Listen</button>`}
-          <button type="button" class="follow" disabled=${!!mine} title=${why ?? "Listen to this call and those that follow (F)"} aria-label="Follow ${agent.name}"
-            onClick=${(event) => { event.stopPropagation(); follow(agent.id); }}><${Icon} name="follow" /><span>Follow</span></button>`}
+          ${call && html`<${Offer} why=${why} title="Listen (L)" aria-label="Listen to ${agent.name}"
+            onClick=${(event) => { event.stopPropagation(); start(call, "listen", agent.id); }}><${Icon} name="listen" />Listen<//>`}
+          <${Offer} class="follow" why=${why} title="Listen to this call and those that follow (F)" aria-label="Follow ${agent.name}"
+            onClick=${(event) => { event.stopPropagation(); follow(agent.id, call); }}><${Icon} name="follow" /><span>Follow</span><//>`}
     </div>
   </div>`;
 }
@@ -110,7 +110,7 @@ export function People({ desk, rows, filter, change, chosen, choose, start, foll
     </div></div>
     <${Rows} sight=${sight} count=${rows.length} empty=${desk.agents.size ? "No agent matches." : desk.status === "live" ? "No agents are known." : ""}>
       ${rows.slice(first, last).map(
-        (row, at) => html`<${Row} key=${row.agent.id} row=${row} now=${now} at=${first + at} chosen=${row.agent.id === chosen}
+        (row, at) => html`<${Row} key=${row.agent.id} desk=${desk} row=${row} now=${now} at=${first + at} chosen=${row.agent.id === chosen}
           choose=${choose} start=${start} follow=${follow} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`,
       )}
     <//>

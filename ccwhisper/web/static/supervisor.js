@@ -5,8 +5,8 @@ import { Calls, arrange, queuesOf } from "./calls.js";
 import { People, people } from "./people.js";
 import { Queues } from "./queues.js";
 import { SignIn } from "./signin.js";
-import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
-import { GOOD_ENDS, MODES, ending, heardBy, stage } from "./words.js";
+import { Icon, Offer, announce, duration, html, render, useClock, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
+import { BUSY, GOOD_ENDS, MODES, ending, heardBy, hindrance, stage } from "./words.js";
 
 const KEYS = [
   ["A", "calls or agents"],
@@ -30,6 +30,13 @@ function typing(event) {
   return event.target instanceof HTMLElement && event.target.matches("input, textarea, select, [contenteditable]");
 }
 
+/** The most that can be done for the first who asks: a whisper rather than listening. If nothing can, it says why. */
+function answerHand() {
+  const hands = [...document.querySelectorAll(".hand")].map((hand) => [...hand.querySelectorAll("button")]);
+  const found = hands.map((offers) => offers.findLast((each) => !each.ariaDisabled)).find(Boolean);
+  (found ?? hands.flat()[0])?.click();
+}
+
 function Hands({ desk, start, mine, can }) {
   const now = useClock(desk);
   const hands = [...desk.hands.values()].sort((a, b) => a.raised_at - b.raised_at);
@@ -37,13 +44,13 @@ function Hands({ desk, start, mine, can }) {
   return html`<section class="hands" aria-label="Agents who ask for help">
     ${hands.map((hand) => {
       const call = desk.calls.get(hand.call);
-      const may = call && !mine && !call.obstacle;
+      const why = (way) => (mine ? BUSY : hindrance(desk, call, way));
       return html`<div class="hand" key=${hand.agent}>
         <${Icon} name="hand" />
         <p class="grow"><strong>${hand.name} asks for help</strong>${hand.note && html` <q>${hand.note}</q>`}
           <span class="faint"> ${call?.queue ?? hand.queues.join(", ")} · ${duration(now - hand.raised_at)} ago${call ? "" : " · no call"}</span></p>
-        ${call && can.listen && html`<button type="button" disabled=${!may} onClick=${() => start(call)}><${Icon} name="listen" />Listen</button>`}
-        ${call && can.whisper && html`<button type="button" disabled=${!may} onClick=${() => start(call, "whisper")}><${Icon} name="whisper" />Whisper</button>`}
+        ${call && can.listen && html`<${Offer} why=${why("listen")} onClick=${() => start(call)}><${Icon} name="listen" />Listen<//>`}
+        ${call && can.listen && can.whisper && html`<${Offer} why=${why("whisper")} onClick=${() => start(call, "whisper")}><${Icon} name="whisper" />Whisper<//>`}
       </div>`;
     })}
   </section>`;
@@ -68,6 +75,26 @@ function Help({ close }) {
     <dl>${KEYS.map(([key, does]) => html`<div key=${key}><dt>${key}</dt><dd>${does}</dd></div>`)}</dl>
     <button type="button" class="plain" onClick=${() => box.current.close()}>Close</button>
   </dialog>`;
+}
+
+const ORDERS = {
+  calls: { "started": "Longest", "started down": "Newest", "agent": "Agent", "party": "Caller", "queue": "Queue", "coaches": "Coached" },
+  agents: { "agent": "Agent", "presence": "Status", "since": "Longest", "since down": "Newest" },
+};
+
+/** What the headings of the columns do, where there is no room for them. */
+function Sort({ view, filter, change }) {
+  const now = `${filter.sort}${filter.down ? " down" : ""}`;
+  const set = (event) => {
+    const [sort, down] = event.currentTarget.value.split(" ");
+    change({ sort, down: !!down });
+  };
+  return html`<label class="field sort" key=${`sort ${view}`}><span>Sort</span>
+    <select value=${now} onChange=${set}>
+      ${!(now in ORDERS[view]) && html`<option value=${now}>As the columns</option>`}
+      ${Object.entries(ORDERS[view]).map(([each, text]) => html`<option key=${each} value=${each}>${text}</option>`)}
+    </select>
+  </label>`;
 }
 
 function useTeam() {
@@ -114,13 +141,19 @@ function App({ desk }) {
     setNotice(null);
     return desk.ask(op, session ? { session: session.id } : {}, body).catch(refused);
   };
+  const hindered = (why) => {
+    if (why) setNotice({ bad: true, text: why });
+    return !!why;
+  };
   const start = (call, mode = "listen", agent) => {
     choose(call.id);
     if (agent) choosePerson(agent);
+    if (hindered(mine ? BUSY : hindrance(desk, call, mode))) return;
     ask("start_session", agent ? { call: call.id, agent, mode } : { call: call.id, mode }, null);
   };
-  const follow = (agent) => {
+  const follow = (agent, call) => {
     choosePerson(agent);
+    if (hindered(mine ? BUSY : call && hindrance(desk, call, "listen"))) return;
     ask("start_session", { agent, follow: "agent" }, null);
   };
 
@@ -155,8 +188,8 @@ function App({ desk }) {
   }, [desk]);
 
   useEffect(() => {
-    if (mine) announce(`${MODES[mine.mode].doing}. ${heardBy(mine)}. ${mine.phase === "attached" ? "" : stage(mine)}`);
-  }, [mine?.phase, mine?.mode, mine?.gate, mine?.held]);
+    if (mine) announce(`${MODES[mine.mode].doing}. ${heardBy(desk, mine)}. ${mine.phase === "attached" ? "" : stage(desk, mine)}`);
+  }, [mine?.phase, mine?.mode, mine?.gate, mine?.held, desk.sure()]);
 
   act.current = { mine, list, selected, ask, start, follow, can };
 
@@ -170,7 +203,7 @@ function App({ desk }) {
     const mode = (name) => {
       const { mine: session, selected: row } = act.current;
       if (session) act.current.ask("set_mode", { mode: name });
-      else if (row?.call && !row.call.obstacle) act.current.start(row.call, name, row.agent?.id);
+      else if (row?.call) act.current.start(row.call, name, row.agent?.id);
     };
     const down = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -198,13 +231,13 @@ function App({ desk }) {
         p: () => session && act.current.ask("set_talk", { talk: session.talk === "push" ? "open" : "push" }),
         a: () => setView((now) => (now === "calls" ? "agents" : "calls")),
         f: () => {
-          const { selected: row, mine: busy } = act.current;
+          const row = act.current.selected;
           const agent = row?.agent?.id ?? row?.call.agents[0].agent;
-          if (may.listen && agent && !busy) act.current.follow(agent);
+          if (may.listen && agent) act.current.follow(agent, row.call);
         },
         x: () => session && act.current.ask("leave"),
         c: () => document.getElementById("cue")?.focus(),
-        h: () => document.querySelector(".hand button:last-of-type:enabled")?.click(),
+        h: answerHand,
         "/": () => search.current?.focus(),
         "?": () => setHelp(true),
       }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
@@ -230,8 +263,9 @@ function App({ desk }) {
   const denied = desk.me && !desk.me.permissions.includes("view_contact_center_dashboard");
   const queues = queuesOf(desk);
   const change = (part) => setFilter({ ...filter, ...part });
+  const changeWhom = (part) => setWhom({ ...whom, ...part });
 
-  return html`<div class="page" data-docked=${mine ? "" : undefined}>
+  return html`<div class="page" data-docked=${mine ? "" : undefined} data-stale=${desk.sure() ? undefined : ""}>
     <header class="bar">
       <h1>Live calls</h1>
       <div class="views" role="group" aria-label="View (A)">
@@ -247,6 +281,13 @@ function App({ desk }) {
       <button type="button" class="plain" onClick=${() => desk.signOut()}>Sign out</button>
     </header>
     <main>
+      ${notice && html`<div class="notice" data-bad=${notice.bad || undefined} role=${notice.bad ? "alert" : "status"}>
+        <p>${notice.text}</p>
+        ${notice.bad && desk.calls.has(notice.again) && !mine && html`
+          <button type="button" onClick=${() => start(desk.calls.get(notice.again))}>Try again</button>`}
+        <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button>
+      </div>`}
+      <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
       ${!denied && html`<${Queues} desk=${desk} />`}
       <div class="tools" role="search">
         <label class="field grow"><span>Search</span>
@@ -260,7 +301,7 @@ function App({ desk }) {
           </select>
         </label>
         ${view === "agents" ? html`<label class="field" key="who"><span>Show</span>
-          <select value=${whom.who} onChange=${(event) => setWhom({ ...whom, who: event.currentTarget.value })}>
+          <select value=${whom.who} onChange=${(event) => changeWhom({ who: event.currentTarget.value })}>
             <option value="all">All agents</option>
             <option value="team">My team (★)</option>
             <option value="available">Available</option>
@@ -275,18 +316,12 @@ function App({ desk }) {
             <option value="held">On hold</option>
           </select>
         </label>`}
+        <${Sort} view=${view} filter=${view === "calls" ? filter : whom} change=${view === "calls" ? change : changeWhom} />
         <p class="count">${list.rows.length} of ${view === "calls" ? desk.calls.size : staff.count}</p>
       </div>
-      ${notice && html`<div class="notice" data-bad=${notice.bad || undefined} role=${notice.bad ? "alert" : "status"}>
-        <p>${notice.text}</p>
-        ${notice.bad && desk.calls.has(notice.again) && !mine && html`
-          <button type="button" onClick=${() => start(desk.calls.get(notice.again))}>Try again</button>`}
-        <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button>
-      </div>`}
-      <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
       ${denied
         ? html`<p class="empty">This token does not permit to see the dashboard.</p>`
-        : view === "agents" ? html`<${People} desk=${desk} rows=${staff.rows} filter=${whom} change=${(part) => setWhom({ ...whom, ...part })}
+        : view === "agents" ? html`<${People} desk=${desk} rows=${staff.rows} filter=${whom} change=${changeWhom}
             chosen=${person} choose=${choosePerson} start=${start} follow=${follow} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`
         : html`<${Calls} desk=${desk} rows=${rows} filter=${filter} change=${change} chosen=${chosen} choose=${choose}
             start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`}

@@ -85,6 +85,12 @@ const PATHS = {
   follow: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20a6 6 0 0 1 10.5-4M14 20h7M18 17l3 3-3 3",
 };
 
+/** A button that, while there is a reason against it, is grey and says the reason: under the pointer, to a screen
+ *  reader, and, by what `onClick` comes to, when it is pressed all the same (a finger has no pointer to hover with). */
+export function Offer({ why, title, children, ...rest }) {
+  return html`<button type="button" aria-disabled=${why ? "true" : undefined} title=${why ?? title} ...${rest}>${children}</button>`;
+}
+
 /** An icon that says nothing to a screen reader: the words beside it do. */
 export function Icon({ name, filled }) {
   return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" data-filled=${filled || undefined}>

@@ -7,7 +7,8 @@ export const MODES = {
 };
 
 /** Who hears the coach now, by the gate that the switch has confirmed. */
-export function heardBy(session) {
+export function heardBy(desk, session) {
+  if (!desk.sure()) return "Not known who hears you";
   const agent = session.agent_name || session.agent;
   if (session.gate === "agent") return `${agent} hears you`;
   if (session.gate === "everyone") return `${agent} and the caller hear you`;
@@ -15,7 +16,8 @@ export function heardBy(session) {
 }
 
 /** How far a session has come, in words. */
-export function stage(session) {
+export function stage(desk, session) {
+  if (!desk.sure()) return "No connection. To be sure that nobody hears you, hang up.";
   const device = session.device.replace(/@.*/, "");
   switch (session.phase) {
     case "dialling":
@@ -75,20 +77,24 @@ export const GOOD_ENDS = new Set(["coach_left", "call_ended", "took_over", "take
 
 export const REPLIES = { got_it: "Got it", repeat: "Please repeat", need_you: "I need you" };
 
-/** How far a cue has come. */
-export function cueState(cue) {
-  if (cue.reply) return REPLIES[cue.reply];
-  if (cue.read_at) return "Read";
-  if (cue.delivered_at) return "Delivered";
-  return "Sent";
+/** How far a cue has come: each step with its time. */
+export function cueSteps(cue) {
+  const steps = [["Sent", cue.sent_at], ["Delivered", cue.delivered_at], ["Read", cue.read_at], [REPLIES[cue.reply], cue.replied_at]];
+  return steps.filter(([, at]) => at);
 }
 
-const OBSTACLES = { media_not_in_switch: "audio bypasses the switch" };
+const OBSTACLES = { media_not_in_switch: "its audio bypasses the switch" };
 
-/** Why a call cannot be coached. */
-export function obstacle(code) {
-  return OBSTACLES[code] ?? code;
+/** Why this call cannot be coached this way (listen, whisper, barge, take_over) by anybody; null when it can. The
+ *  service decides: to say it beforehand only spares a refusal. */
+export function hindrance(desk, call, way) {
+  if (call.obstacle) return `This call cannot be coached: ${OBSTACLES[call.obstacle] ?? call.obstacle}.`;
+  if (!desk.allows(call.queue, "listen")) return "The queue does not allow coaching.";
+  if (!desk.allows(call.queue, way)) return "The queue does not allow this.";
+  return null;
 }
+
+export const BUSY = "You are coaching already: leave first.";
 
 /** A caller as text: what a stranger wrote stays text. */
 export function party(call) {
