@@ -12,6 +12,7 @@ import ccwhisper
 from ccwhisper.cli.audit import audit
 from ccwhisper.cli.coach import barge, listen, whisper
 from ccwhisper.cli.demo import demo
+from ccwhisper.cli.dialplan import dialplan
 from ccwhisper.cli.options import group_options
 from ccwhisper.cli.output import EXIT_CODES, Exit
 from ccwhisper.cli.service import completion, serve, token
@@ -34,7 +35,7 @@ def cli() -> None:
 
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
-    simulate, audit, db,
+    simulate, audit, db, dialplan,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -1,0 +1,146 @@
+"""What a configuration says, without judging it: steps, variables, contexts, profiles, users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ccwhisper.dialplan.model import Element, Tree
+from ccwhisper.dialplan.steps import Leg, Setting, Step, collect, context_of, true
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """An extension of a context; `context` is None where only a part of the dialplan is read."""
+
+    element: Element
+    context: str | None
+    order: int
+
+    @property
+    def name(self) -> str:
+        return self.element.get("name", "without a name")
+
+    def conditions(self) -> Iterator[Element]:
+        yield from self.element.walk("condition", "regex")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the directory, with what the group and the domain give."""
+
+    element: Element
+    id: str
+    params: dict[str, str]
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile of mod_sofia."""
+
+    element: Element
+    params: dict[str, str]
+    gateways: tuple[Element, ...]
+
+    @property
+    def name(self) -> str:
+        return self.element.get("name", "without a name")
+
+    def param(self, name: str) -> Element | None:
+        """The last one counts, as in the switch."""
+        found = [each for each in _settings(self.element) if each.get("name").lower() == name]
+        return found[-1] if found else None
+
+
+@dataclass
+class Facts:
+    """All of it, for one tree."""
+
+    tree: Tree
+    steps: list[Step] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        collect(self.tree, self.steps, self.settings)
+
+    @cached_property
+    def contexts(self) -> list[Element]:
+        return [each for each in self.tree.root.walk("context") if each.get("name") and not _chat(each)]
+
+    @cached_property
+    def extensions(self) -> list[Extension]:
+        return [
+            Extension(each, context_of(each), order)
+            for order, each in enumerate(self.tree.root.walk("extension"))
+            if not each.up("configuration") and not _chat(each)
+        ]
+
+    @cached_property
+    def profiles(self) -> list[Profile]:
+        """Sofia's only: other modules have profiles too, but none with a SIP port."""
+        found = []
+        for each in self.tree.root.walk("profile"):
+            configuration = each.up("configuration")
+            if configuration is not None and configuration.get("name") != "sofia.conf":
+                continue
+            params = {param.get("name").lower(): param.get("value") for param in _settings(each)}
+            if configuration is not None or "sip-ip" in params or "sip-port" in params or "context" in params:
+                found.append(Profile(each, params, tuple(each.walk("gateway"))))
+        return found
+
+    @cached_property
+    def users(self) -> list[User]:
+        return [
+            User(each, each.get("id"), _inherited(each, "params", "param"), _inherited(each, "variables", "variable"))
+            for each in self.tree.root.walk("user")
+            if each.get("id") and each.get("type") != "pointer" and not each.up("configuration")
+        ]
+
+    @cached_property
+    def globals(self) -> dict[str, str]:
+        return {each.name: each.value for each in self.settings if each.element is None}
+
+    def configuration(self, name: str) -> Iterator[Element]:
+        return (each for each in self.tree.root.walk("configuration") if each.get("name") == name)
+
+    def before(self, step: Step, name: str) -> str | None:
+        """What a variable of the leg is when a step runs, as far as it is written down: set before in the same
+        extension, in an earlier one of the context that goes on, or globally. None where nothing says it."""
+        value = self.globals.get(name)
+        for each in self.settings:
+            if each.order >= step.order:
+                break
+            if each.name == name and each.element is not None and Leg.OWN in each.legs and each.context == step.context:
+                if each.extension is not step.extension and not _goes_on(each.extension):
+                    continue
+                value = each.value
+        return value
+
+
+def _goes_on(extension: Element | None) -> bool:
+    return extension is not None and true(extension.get("continue"))
+
+
+def _chat(element: Element) -> bool:
+    """In the chatplan: the same words, for messages."""
+    section = element.up("section")
+    return section is not None and section.get("name") == "chatplan"
+
+
+def _settings(profile: Element) -> Iterator[Element]:
+    for settings in profile.each("settings"):
+        yield from settings.each("param")
+
+
+def _inherited(user: Element, holder: str, name: str) -> dict[str, str]:
+    """A user's own, then the group's, then the domain's."""
+    found: dict[str, str] = {}
+    around: Element | None = user
+    while around is not None:
+        for box in around.each(holder):
+            for each in box.each(name):
+                found.setdefault(each.get("name"), each.get("value"))
+        around = around.parent
+    return found
