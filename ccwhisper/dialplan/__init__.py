@@ -8,11 +8,9 @@ Knows the switch's files and nothing else of this product; needs nothing but the
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ccwhisper.dialplan import rules_sound
+from ccwhisper.dialplan import rules_access, rules_media, rules_order, rules_sound  # noqa: F401 - each adds its rules
 from ccwhisper.dialplan.check import Report, check
 from ccwhisper.dialplan.model import Finding, Level, Place, Problem
 from ccwhisper.dialplan.rule import RULES, Rule
 
-__all__ = ["RULES", "Finding", "Level", "Path", "Place", "Problem", "Report", "Rule", "check", "rules_sound"]
+__all__ = ["RULES", "Finding", "Level", "Place", "Problem", "Report", "Rule", "check"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccwhisper.dialplan.facts import Facts
 from ccwhisper.dialplan.load import load
-from ccwhisper.dialplan.model import Comment, Finding, Level, Place, Problem, Tree
-from ccwhisper.dialplan.rule import RULES
+from ccwhisper.dialplan.model import Comment, Finding, Place, Problem, Tree
+from ccwhisper.dialplan.rule import RULES, Rule
 
-COMMENT_RULE = "ignore-comment"
+COMMENTS = "ignore-comment"
+"""The rule about comments; no comment excuses it."""
 _COMMENT = re.compile(r"\s*ccwhisper:\s*ignore\s+([\w,-]+)\s*(?::\s*(\S.*?))?\s*\Z", re.DOTALL)
 
 
@@ -38,43 +39,50 @@ def check(paths: Iterable[Path], only: Iterable[str] = ()) -> Report:
 
     Nothing is executed, nothing is asked of the network, nothing raises for what a file holds. Raises KeyError for an
     unknown id."""
-    rules = [RULES[name] for name in only] or list(RULES.values())
+    rules = [RULES[name] for name in only]
+    whole = not rules
+    if whole:
+        rules = list(RULES.values())
     loaded = load(paths)
     report = Report(problems=sorted(loaded.problems, key=lambda each: each.place), files=loaded.files)
     found: set[Finding] = set()
     for tree in loaded.trees:
         facts = Facts(tree)
-        here = {Finding(each.id, each.level, *broken) for each in rules for broken in each.check(facts)}
+        here = {each for rule in rules if rule.id != COMMENTS for each in _broken(rule, facts)}
         excused, remarks = _excused(tree, here)
-        if not only:
-            here |= remarks
         found |= {excused.get(each, each) for each in here}
+        if whole:  # with a few rules only, it is not known what a comment would excuse
+            facts.remarks += remarks
+            found |= set(_broken(RULES[COMMENTS], facts))
     for each in sorted(found, key=lambda each: (each.place, each.rule, each.message)):
         (report.findings if each.reason is None else report.ignored).append(each)
     return report
 
 
-def _excused(tree: Tree, findings: Iterable[Finding]) -> tuple[dict[Finding, Finding], set[Finding]]:
+def _broken(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    return (Finding(rule.id, rule.level, place, message) for place, message in rule.check(facts))
+
+
+def _excused(tree: Tree, findings: Iterable[Finding]) -> tuple[dict[Finding, Finding], list[tuple[Place, str]]]:
     """Findings with the reason that a comment gives, and what is wrong with comments."""
     excused: dict[Finding, Finding] = {}
-    remarks = set()
+    remarks: list[tuple[Place, str]] = []
     for comment in tree.comments:
         if not re.match(r"\s*ccwhisper:", comment.text):
             continue
         said = _COMMENT.match(comment.text)
         if not said or not said[2]:
             wrong = "an ignore comment needs a reason: <!-- ccwhisper: ignore RULE: why -->"
-            remarks.add(Finding(COMMENT_RULE, Level.WARNING, comment.place, wrong))
+            remarks.append((comment.place, wrong))
             continue
         reason = " ".join(said[2].split())
         for name in said[1].split(","):
-            if name not in RULES:
-                remarks.add(Finding(COMMENT_RULE, Level.WARNING, comment.place, f"there is no rule {name}"))
+            if name not in RULES or name == COMMENTS:
+                remarks.append((comment.place, f"there is no rule {name}"))
                 continue
             covered = [each for each in findings if each.rule == name and _covers(comment, each.place)]
             if not covered:
-                unused = f"nothing to ignore: {name} finds nothing here"
-                remarks.add(Finding(COMMENT_RULE, Level.WARNING, comment.place, unused))
+                remarks.append((comment.place, f"nothing to ignore: {name} finds nothing here"))
             for each in covered:
                 excused[each] = Finding(each.rule, each.level, each.place, each.message, reason)
     return excused, remarks

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ccwhisper.dialplan.model import Element, Tree
+from ccwhisper.dialplan.model import Element, Place, Tree
 from ccwhisper.dialplan.steps import Leg, Setting, Step, collect, context_of, true
+
+_USER = re.compile(r"(?:^|[]}>|,])user/([^@/,|\s]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,18 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """Whom mod_callcenter or mod_fifo hands callers. `user` is the id in the directory, as far as that is written."""
+
+    element: Element
+    name: str
+    contact: str
+    user: str
+    standby: bool
+    """He calls in and stays; there is no contact."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A profile of mod_sofia."""
 
@@ -61,6 +77,8 @@ class Facts:
     tree: Tree
     steps: list[Step] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
+    remarks: list[tuple[Place, str]] = field(default_factory=list)
+    """What is wrong with comments that excuse findings; the checker adds them."""
 
     def __post_init__(self) -> None:
         collect(self.tree, self.steps, self.settings)
@@ -99,24 +117,75 @@ class Facts:
         ]
 
     @cached_property
+    def agents(self) -> list[Agent]:
+        found = []
+        for configuration in self.configuration("callcenter.conf"):
+            for each in configuration.walk("agent"):
+                standby = each.get("type").lower() == "uuid-standby"
+                contact = "" if standby else each.get("contact")
+                name = each.get("name")
+                found.append(Agent(each, name, contact, _dialled(contact) or name.partition("@")[0], standby))
+        for configuration in self.configuration("fifo.conf"):
+            for each in configuration.walk("member"):
+                contact = each.text.strip()
+                found.append(Agent(each, _dialled(contact) or contact, contact, _dialled(contact), False))
+        return found
+
+    @cached_property
     def globals(self) -> dict[str, str]:
         return {each.name: each.value for each in self.settings if each.element is None}
+
+    @cached_property
+    def users_by_id(self) -> dict[str, User]:
+        return {each.id: each for each in reversed(self.users)}
+
+    @cached_property
+    def set_by_dialplan(self) -> dict[str, str]:
+        """What some extension sets: whether for this call or that, is not asked."""
+        return {each.name: each.value for each in self.settings if each.extension is not None}
 
     def configuration(self, name: str) -> Iterator[Element]:
         return (each for each in self.tree.root.walk("configuration") if each.get("name") == name)
 
+    @cached_property
+    def _steps_of(self) -> dict[int, list[Step]]:
+        found: dict[int, list[Step]] = {}
+        for step in self.steps:
+            found.setdefault(id(step.extension), []).append(step)
+        return found
+
+    def steps_of(self, extension: Element | None) -> list[Step]:
+        """What an extension runs. For None: what stands outside of any."""
+        return self._steps_of.get(id(extension), [])
+
+    @cached_property
+    def _set_before(self) -> dict[tuple[str, object], list[Setting]]:
+        """By name and extension, and by name and context what extensions set that go on."""
+        found: dict[tuple[str, object], list[Setting]] = {}
+        for each in self.settings:
+            if each.element is not None and Leg.OWN in each.legs:
+                found.setdefault((each.name, id(each.extension)), []).append(each)
+                if _goes_on(each.extension):
+                    found.setdefault((each.name, each.context), []).append(each)
+        return found
+
     def before(self, step: Step, name: str) -> str | None:
         """What a variable of the leg is when a step runs, as far as it is written down: set before in the same
         extension, in an earlier one of the context that goes on, or globally. None where nothing says it."""
-        value = self.globals.get(name)
-        for each in self.settings:
-            if each.order >= step.order:
-                break
-            if each.name == name and each.element is not None and Leg.OWN in each.legs and each.context == step.context:
-                if each.extension is not step.extension and not _goes_on(each.extension):
-                    continue
-                value = each.value
-        return value
+        candidates = []
+        for where in (id(step.extension), step.context):
+            settings = self._set_before.get((name, where), [])
+            position = bisect_left(settings, step.order, key=lambda each: each.order)
+            candidates += settings[max(0, position - 1) : position]
+        if not candidates:
+            return self.globals.get(name)
+        return max(candidates, key=lambda each: each.order).value
+
+
+def _dialled(contact: str) -> str:
+    """The directory's user in a dial string."""
+    found = _USER.search(contact)
+    return found[1] if found else ""
 
 
 def _goes_on(extension: Element | None) -> bool:

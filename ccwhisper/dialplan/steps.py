@@ -17,6 +17,9 @@ from ccwhisper.dialplan.model import Element, Place, Tree
 UNKNOWN = "$${"
 """In a value: a global variable that only the running switch knows."""
 
+SPIES = frozenset({"eavesdrop", "userspy"})
+"""Applications that attach to another leg and obey `eavesdrop_…` variables."""
+
 _TRUE = frozenset({"yes", "on", "true", "t", "enabled", "active", "allow"})
 _NAME = re.compile(r"[\w.-]+\Z")
 _NESTED_LIMIT = 4
