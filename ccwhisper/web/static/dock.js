@@ -76,8 +76,7 @@ export function Dock({ desk, session, ask, can, refused }) {
     ${!!others.length && html`<section class="others" aria-label="Also coaching">
       <h3>Also here</h3>
       <ul>${others.map((each) => html`<li key=${each.session} data-mode=${each.mode}>
-        <span class="dot" data-open=${each.gate !== "closed" || undefined}></span>${each.name}
-        <span class="faint">${MODES[each.mode].doing}${each.muted ? ", muted" : each.gate === "closed" ? "" : ", heard now"}</span>
+        <span class="dot" data-open=${each.gate !== "closed" || undefined}></span>${each.name} <span class="faint">${MODES[each.mode].doing}${each.muted ? ", muted" : each.gate === "closed" ? "" : ", heard now"}</span>
       </li>`)}</ul>
     </section>`}
     <${Cues} desk=${desk} session=${session} queue=${call?.queue ?? ""} refused=${refused} />
