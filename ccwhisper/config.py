@@ -102,7 +102,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     try:
         file = File.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(path, _problems(error)) from None
+        raise ConfigError(path, problems_of(error)) from None
     problems = [problem for check in _CHECKS for problem in check(file)]
     secret, passwords = _secrets(file, environ, problems)
     store_password = _store_password(file, environ, problems)
@@ -126,7 +126,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 _CODES: Final = MappingProxyType({"extra_forbidden": "key_unknown", "missing": "key_missing"})
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def problems_of(error: ValidationError) -> list[Problem]:
     """pydantic's findings, without the values: what was typed in the wrong place may be a secret."""
     found = []
     for each in error.errors(include_url=False, include_context=False, include_input=False):

@@ -235,6 +235,40 @@ class AgentEntry(_Section):
     queues: list[QueueName] = []
 
 
+def _word(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9+*#_.-]{1,64}", value):
+        raise ValueError("must be letters, digits and + * # _ . -")
+    return value
+
+
+Number = Annotated[str, AfterValidator(_word)]
+ProofCodec = Literal["PCMU", "PCMA", "G722"]
+
+
+class ProofPhone(_Section):
+    """A directory user whom `prove` plays. A caller without `password_env` calls without being asked for one."""
+
+    user: Number
+    password_env: EnvName | None = None
+    codecs: Annotated[list[ProofCodec], Field(min_length=1)] = ["PCMU", "PCMA"]
+
+
+class Prove(_Section):
+    """Where and as whom `ccwhisper prove` calls; the service itself does not read it. `phones` and `trunk` are SIP
+    addresses: where agent and coach register, and where a caller without a password calls."""
+
+    node: str | None = None
+    domain: Annotated[str, Field(min_length=1, max_length=253)]
+    phones: Annotated[str, AfterValidator(_address)]
+    trunk: Annotated[str, AfterValidator(_address)] | None = None
+    number: Number
+    sign_in: Number | None = None
+    caller: ProofPhone
+    agent: ProofPhone
+    coach: ProofPhone
+    recordings: Annotated[str, Field(min_length=1)] | None = None
+
+
 class File(_Section):
     """The whole file."""
 
@@ -245,3 +279,4 @@ class File(_Section):
     coaching: Coaching = Coaching()
     queue: dict[QueueName, Queue] = {}
     agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}
+    prove: Prove | None = None

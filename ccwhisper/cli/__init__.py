@@ -15,6 +15,7 @@ from ccwhisper.cli.demo import demo
 from ccwhisper.cli.dialplan import dialplan
 from ccwhisper.cli.options import group_options
 from ccwhisper.cli.output import EXIT_CODES, Exit
+from ccwhisper.cli.prove import prove
 from ccwhisper.cli.service import completion, serve, token
 from ccwhisper.cli.session import leave, mute, press, takeover, talk, unmute
 from ccwhisper.cli.simulate import simulate
@@ -35,7 +36,7 @@ def cli() -> None:
 
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
-    simulate, audit, db, dialplan,
+    simulate, audit, db, prove, dialplan,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -207,6 +207,17 @@ class PhoneCall:
     # -- media
 
     @property
+    def media_port(self) -> int:
+        """The UDP port at which this phone gets its media."""
+        return self._media.port
+
+    @property
+    def remote_media(self) -> tuple[str, int] | None:
+        """The address to which this phone was told to send its media; None before it was."""
+        remote = self._leg.remote
+        return None if remote is None else (remote.host, remote.port)
+
+    @property
     def codec(self) -> Codec | None:
         """The codec in use; None before there is one."""
         return self._media.codec

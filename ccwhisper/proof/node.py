@@ -299,7 +299,7 @@ class PrivateNode:
             try:
                 running = _running_profiles(self.api("sofia status", timeout=2.0))
                 if not (absent := [name for name in PROFILES if name not in running]):
-                    self.version = _version(self.api("version"))
+                    self.version = switch_version(self.api("version"))
                     self.boot_log = self.log_path.read_text(errors="replace")
                     return
                 missing = f"SIP profile {' and '.join(absent)} not running"
@@ -317,7 +317,7 @@ def _running_profiles(sofia_status: str) -> set[str]:
     return {row[0] for row in rows if len(row) >= 4 and row[1] == "profile" and row[3] == "RUNNING"}
 
 
-def _version(answer: str) -> str:
+def switch_version(answer: str) -> str:
     """`1.11.3-dev+git~…` out of `FreeSWITCH Version 1.11.3-dev+git~… (git …)`."""
     words = answer.split()
     return words[words.index("Version") + 1] if "Version" in words[:-1] else answer.strip()

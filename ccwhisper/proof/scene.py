@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ccwhisper.proof.service import PROGRAM, Api, ServiceNode, ServiceProcess
+from ccwhisper.proof.service import AGENTS, PROGRAM, Api, ServiceNode, ServiceProcess
 
 if TYPE_CHECKING:
     from ccwhisper.proof.calls import PhoneCall
@@ -159,15 +159,46 @@ class Verdict:
     levels: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Somebody hears whom he must not, or does not hear whom he must as he speaks. Levels in dBFS; `limit` is what
+    must not be exceeded, or the level that is wanted."""
+
+    listener: str
+    name: str
+    level: float
+    limit: float
+    must: bool
+    """Whether he is to be heard."""
+
+    @property
+    def slip(self) -> bool:
+        """Whether it is but the level of somebody who is to be heard: a frame slips on a busy machine."""
+        return self.must and self.level > SILENT
+
+    def __str__(self) -> str:
+        if self.must:
+            return f"{self.listener} hears {self.name} at {self.level:.1f} instead of {self.limit:.0f} dBFS"
+        return f"{self.listener} hears {self.name} at {self.level:.1f} dBFS, must not (limit {self.limit:.0f})"
+
+
 class ServiceStage(ABC):
     """The service on a node, and everybody's view of its API. A context manager: entering starts the service."""
 
-    def __init__(self, node: ServiceNode, extra_config: str = "", program: Sequence[str] = PROGRAM) -> None:
+    def __init__(
+        self,
+        node: ServiceNode,
+        extra_config: str = "",
+        program: Sequence[str] = PROGRAM,
+        agents: Iterable[str] = AGENTS,
+    ) -> None:
         self.node = node
-        self.service = ServiceProcess(node, extra_config, program=program)
+        self.service = ServiceProcess(node, extra_config, agents, program)
         self.verdicts: list[Verdict] = []
         self.said: list[str] = []
         """Lines with figures, for a report."""
+        self.floor = FLOOR
+        """What a caller may find of whom he must not hear; more where his codec is not the agent's."""
         self._coaches: list[Coach] = []
         self._desk: Api | None = None
 
@@ -284,12 +315,33 @@ class ServiceStage(ABC):
         absent: Collection[str] = (),
         **hear: Collection[str],
     ) -> Verdict:
+        """As `look`, and raises NotAsExpected with the whole table when anything is wrong."""
+        verdict, faults = self.look(
+            scene, coaches, label=label, caller=caller, agent=agent, beep_allowed=beep_allowed, absent=absent, **hear
+        )
+        if faults:
+            text = "; ".join(map(str, sorted(faults, key=lambda fault: fault.slip)))
+            raise NotAsExpected(f"{label or 'who hears whom'}: {text}\n{table(verdict)}")
+        return verdict
+
+    def look(
+        self,
+        scene: Scene,
+        coaches: Iterable[Coach] = (),
+        *,
+        label: str = "",
+        caller: Collection[str],
+        agent: Collection[str],
+        beep_allowed: bool = False,
+        absent: Collection[str] = (),
+        **hear: Collection[str],
+    ) -> tuple[Verdict, list[Fault]]:
         """Everybody hears exactly those who are named, at the level that they sent; nobody hears anybody else.
 
         `hear` says the same for coaches by name; a coach that is not named hears caller and agent. `absent` are people
         of other calls, whom nobody here may hear. The agent may hear the beep where it is allowed. Where all that is
         wrong is the level of somebody who is to be heard, it is looked again: a frame slips on a busy machine. Whoever
-        is heard and must not be, or is not heard at all, is wrong at once. Raises NotAsExpected with the whole table.
+        is heard and must not be, or is not heard at all, is wrong at once.
         """
         coaches = list(coaches)
         present = {coach.name for coach in coaches} | {scene.caller_name, scene.agent_name, *absent}
@@ -301,26 +353,21 @@ class ServiceStage(ABC):
         wanted |= {c.name: set(hear.get(c.name, {scene.caller_name, scene.agent_name})) for c in coaches}
         for _ in range(LOOKS):
             verdict = Verdict(label, self.listen(listeners, tones))
-            slips: list[str] = []
-            wrong: list[str] = []
+            faults: list[Fault] = []
             for listener, heard in verdict.levels.items():
-                floor = FLOOR if listener == "caller" and wanted["caller"] <= {scene.agent_name} else SILENT
+                limit = self.floor if listener == "caller" and wanted["caller"] <= {scene.agent_name} else SILENT
                 for name, level in heard.items():
                     if name == "beep" and beep_allowed and listener == "agent":
                         continue
                     twice = name in coaching and listener in coaching  # through both directions of the agent's leg
                     if name in wanted[listener] and not (-45 < level < -8 if twice else abs(level - LEVEL) <= 1.0):
-                        what = slips if level > SILENT else wrong
-                        what.append(f"{listener} hears {name} at {level:.1f} instead of {LEVEL:.0f} dBFS")
-                    elif name not in wanted[listener] and level > floor:
-                        wrong.append(f"{listener} hears {name} at {level:.1f} dBFS, must not (limit {floor:.0f})")
-            if wrong or not slips:
+                        faults.append(Fault(listener, name, level, LEVEL, must=True))
+                    elif name not in wanted[listener] and level > limit:
+                        faults.append(Fault(listener, name, level, limit, must=False))
+            if not faults or not all(fault.slip for fault in faults):
                 break
         self.verdicts.append(verdict)
-        if wrong or slips:
-            text = "; ".join([*wrong, *slips])
-            raise NotAsExpected(f"{label or 'who hears whom'}: {text}\n{table(verdict)}")
-        return verdict
+        return verdict, faults
 
 
 def table(verdict: Verdict) -> str:

@@ -25,6 +25,10 @@ PROGRAM: Final = (sys.executable, "-m", "ccwhisper")
 """The `ccwhisper` command."""
 
 
+AGENTS: Final = ("1001", "1002", "1003", "1004")
+"""The agents of `freeswitch-conf/`."""
+
+
 class ServiceNode(Protocol):
     """What the service and its users must know of a switch. A `PrivateNode` is one."""
 
@@ -94,7 +98,7 @@ class Api:
 
 
 class ServiceProcess:
-    """`ccwhisper serve` for one node, on a free port, with agents 1001 to 1004.
+    """`ccwhisper serve` for one node, on a free port, with these agents: directory users of the node's domain.
 
     The state directory lives as long as this object, so `kill` and `start` is a crash and a restart of one
     installation. `program` is what is run with the arguments of `serve`.
@@ -104,7 +108,7 @@ class ServiceProcess:
         self,
         node: ServiceNode,
         extra: str = "",
-        agents: Iterable[str] = ("1001", "1002", "1003", "1004"),
+        agents: Iterable[str] = AGENTS,
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self._node = node

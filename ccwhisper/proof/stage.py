@@ -12,12 +12,11 @@ Everybody speaks a tone of his own, so who hears whom is read off what arrived a
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from ccwhisper.proof.calls import PhoneCall
-from ccwhisper.proof.node import PrivateNode
 from ccwhisper.proof.phones import Phone, PhoneBank
 from ccwhisper.proof.scene import (
     BEEP,
@@ -37,19 +36,36 @@ from ccwhisper.proof.scene import (
     table,
     wait_until,
 )
-from ccwhisper.proof.service import PROGRAM, Refused
+from ccwhisper.proof.service import AGENTS, PROGRAM, Refused, ServiceNode
 from ccwhisper.proof.sources import Noise, Source, Tone
 from ccwhisper.proof.tones import ExactReport, frames_exact, hears, level_dbfs, typical
 
 
+class StageNode(ServiceNode, Protocol):
+    """What phones must know of a switch, too. A `PrivateNode` is one."""
+
+    phones_port: int
+    trunk_port: int
+
+    def phone_secret(self, user: str) -> str:
+        """The SIP password of a directory user."""
+
+
 class Stage(ServiceStage):
-    """See the module. Phones are made once for each user and way of speaking, and registered."""
+    """See the module. Phones are made once for each user and way of speaking, and registered. `address` is theirs."""
 
-    node: PrivateNode
+    node: StageNode
 
-    def __init__(self, node: PrivateNode, extra_config: str = "", program: Sequence[str] = PROGRAM) -> None:
-        super().__init__(node, extra_config, program)
-        self.bank = PhoneBank()
+    def __init__(
+        self,
+        node: StageNode,
+        extra_config: str = "",
+        program: Sequence[str] = PROGRAM,
+        agents: Iterable[str] = AGENTS,
+        address: str = "127.0.0.1",
+    ) -> None:
+        super().__init__(node, extra_config, program, agents)
+        self.bank = PhoneBank(address)
         self._phones: dict[tuple[Any, ...], Phone] = {}
         self.carrier: Phone | None = None
         """The phone at the far end of the trunk, where the node's trunk leads to one."""

@@ -118,7 +118,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
     described = {key for row in rows for key in re.findall(r"`([a-z]+\.[\w.<>]+)`", row.split("|")[1])}
     keys = set()
     for section, field in File.model_fields.items():
-        found = re.findall(r"\b(Service|Auth|Store|Node|Coaching|Queue|AgentEntry)\b", str(field.annotation))
+        found = re.findall(r"\b(Service|Auth|Store|Node|Coaching|Queue|AgentEntry|Prove)\b", str(field.annotation))
         assert found, section
         model = getattr(__import__("ccwhisper.settings", fromlist=["File"]), found[-1])
         middle = ".<name>" if section == "queue" else ".<id>" if section == "agent" else ""
