@@ -53,8 +53,8 @@ def age_of(call: dict[str, Any]) -> str:
 
 
 def state_of(call: dict[str, Any]) -> str:
-    """Up, held, or why it cannot be coached."""
-    return call["obstacle"] or ("held" if call["held"] else "up")
+    """Up, held, or why it cannot be coached; and whether somebody listens whom the service knows nothing of."""
+    return (call["obstacle"] or ("held" if call["held"] else "up")) + (", tapped" if call["taps"] else "")
 
 
 @click.command()
@@ -119,5 +119,10 @@ def lines_of(event: dict[str, Any]) -> list[str]:
             return [f"switch {data['name']} {'connected' if data['up'] else 'lost'}"]
         case "beep.failed":
             return [f"beep not heard: {data['why']}"]
+        case "tap.noticed" | "tap.gone":
+            by = f" by {data['who']}" if data["who"] else ""
+            kind = "another ccwhisper" if data["kind"] == "other_installation" else "not by ccwhisper"
+            over = "no longer " if event["type"] == "tap.gone" else ""
+            return [f"call {data['call'][:8]}  {over}tapped{by}, {kind}"]
         case other:
             return [str(other)]

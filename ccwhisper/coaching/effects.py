@@ -16,6 +16,7 @@ from ccwhisper.coaching.model import (
     NodeName,
     Session,
     SessionId,
+    Tap,
 )
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.coaching.policy import Rules, Tone
@@ -29,6 +30,15 @@ class Inspect:
     token: int
     a: LegId
     b: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LookForTaps:
+    """Count the eavesdrops on a leg and answer with `Tapped`. `ours` are coaches' legs that may be among them."""
+
+    node: NodeName
+    leg: LegId
+    ours: frozenset[LegId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,22 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TapNoticed:
+    """Somebody listens to a call, and perhaps speaks into it, of whom the service knows nothing."""
+
+    call: Call
+    tap: Tap
+
+
+@dataclass(frozen=True, slots=True)
+class TapGone:
+    """He does no more, or the call is over."""
+
+    call: Call
+    tap: Tap
+
+
+@dataclass(frozen=True, slots=True)
 class SessionChanged:
     session: Session
 
@@ -237,6 +263,7 @@ class Audit:
 
 SwitchEffect = (
     Inspect
+    | LookForTaps
     | Dial
     | EnableJitterBuffer
     | Attach
@@ -253,6 +280,8 @@ SwitchEffect = (
 Notice = (
     CallChanged
     | CallEnded
+    | TapNoticed
+    | TapGone
     | SessionChanged
     | SessionEnded
     | NodeChanged

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ccwhisper.coaching.centre import Doing, Member, Roster, Status
-from ccwhisper.coaching.model import Leg, LegId, NodeName, SessionId
+from ccwhisper.coaching.model import Leg, LegId, NodeName, SessionId, Tap
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.coaching.policy import PolicyPart
 
@@ -91,6 +91,23 @@ class EavesdropStarted:
 
     node: NodeName
     leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class EavesdropStopped:
+    """A media bug of function eavesdrop has been taken off a leg; whose it was is not said either."""
+
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Tapped:
+    """The answer to a LookForTaps effect: all eavesdrops on a leg that are not of this installation."""
+
+    node: NodeName
+    leg: LegId
+    taps: tuple[Tap, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +223,8 @@ Fact = (
     | Unheld
     | HungUp
     | EavesdropStarted
+    | EavesdropStopped
+    | Tapped
     | RateChanged
     | Inspected
     | AgentReported

@@ -124,6 +124,18 @@ class AgentLeg:
 
 
 @dataclass(frozen=True, slots=True)
+class Tap:
+    """An eavesdrop that this installation has not attached: of another application, of an old dialplan. `who` is text
+    for people, what the switch knows of whoever listens, and never proof."""
+
+    node: NodeName
+    leg: LegId  # the leg that is listened to
+    by: LegId | None  # the leg that listens; None where it could not be found
+    who: str = ""
+    other: bool = False  # a coach of another installation of ccwhisper
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A bridged pair with at least one agent's leg."""
 
@@ -138,6 +150,7 @@ class Call:
     started_at: float
     held: bool = False
     obstacle: str | None = None  # why it cannot be coached
+    taps: tuple[Tap, ...] = ()  # on the legs of either side
 
     def leg_of(self, agent: AgentId) -> AgentLeg | None:
         """The leg of this agent in this call."""
@@ -260,6 +273,7 @@ class State:
     nodes: Mapping[NodeName, Node] = field(default_factory=lambda: MappingProxyType({}))
     bonds: Mapping[LegId, Bond] = field(default_factory=lambda: MappingProxyType({}))
     held: frozenset[LegId] = frozenset()
+    taps: Mapping[LegId, tuple[Tap, ...]] = field(default_factory=lambda: MappingProxyType({}))
     calls: Mapping[CallId, Call] = field(default_factory=lambda: MappingProxyType({}))
     sessions: Mapping[SessionId, Session] = field(default_factory=lambda: MappingProxyType({}))
     cues: Mapping[CueId, Cue] = field(default_factory=lambda: MappingProxyType({}))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import cues, policies, requests, resync, topology
+from ccwhisper.coaching import cues, policies, requests, resync, taps, topology
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Phase, State
@@ -50,12 +50,19 @@ def _command_failed(turn: Turn, fact: ev.CommandFailed) -> None:
 
 def _node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
     resync.node_synced(turn, fact)
+    taps.node_synced(turn, fact)
     turn.centre = turn.centre.read(fact.node, fact.roster)
 
 
 def _hung_up(turn: Turn, fact: ev.HungUp) -> None:
     topology.hung_up(turn, fact)
+    turn.taps.pop(fact.leg, None)
     turn.centre = turn.centre.hung_up(fact.node, fact.leg)
+
+
+def _eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
+    topology.eavesdrop_started(turn, fact)
+    taps.look(turn, fact.node, fact.leg)
 
 
 def _agent_reported(turn: Turn, fact: ev.AgentReported) -> None:
@@ -86,7 +93,9 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.Held: topology.held,
         ev.Unheld: topology.held,
         ev.HungUp: _hung_up,
-        ev.EavesdropStarted: topology.eavesdrop_started,
+        ev.EavesdropStarted: _eavesdrop_started,
+        ev.EavesdropStopped: lambda turn, fact: taps.look(turn, fact.node, fact.leg),
+        ev.Tapped: taps.tapped,
         ev.RateChanged: topology.rate_changed,
         ev.Inspected: topology.inspected,
         ev.AgentReported: _agent_reported,
@@ -124,6 +133,7 @@ def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules)
     _RULES[type(event)](turn, event)
     policies.enforce(turn)
     cues.tidy(turn)
+    taps.settle(turn)
     return turn.finish()
 
 

@@ -30,6 +30,7 @@ from ccwhisper.coaching.model import (
     Session,
     SessionId,
     State,
+    Tap,
     call_id,
 )
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
@@ -47,6 +48,7 @@ class Turn:
         self.nodes: dict[NodeName, Node] = dict(state.nodes)
         self.bonds: dict[LegId, Bond] = dict(state.bonds)
         self.held: set[LegId] = set(state.held)
+        self.taps: dict[LegId, tuple[Tap, ...]] = dict(state.taps)
         self.calls: dict[CallId, Call] = dict(state.calls)
         self.sessions: dict[SessionId, Session] = dict(state.sessions)
         self.cues: dict[CueId, Cue] = dict(state.cues)
@@ -379,6 +381,7 @@ class Turn:
             nodes=MappingProxyType(self.nodes),
             bonds=MappingProxyType(self.bonds),
             held=frozenset(self.held),
+            taps=MappingProxyType(self.taps),
             calls=MappingProxyType(self.calls),
             sessions=MappingProxyType(self.sessions),
             cues=MappingProxyType(self.cues),

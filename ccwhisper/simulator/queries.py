@@ -91,6 +91,18 @@ class _Queries:
             return json.dumps(dump)
         return plain_headers(dump)
 
+    def _do_uuid_buglist(self, rest: str) -> str:
+        words = split(rest)
+        leg = self._switch.find(words[0]) if words else None
+        if leg is None:
+            return "-ERR no reply\n" if words else "-USAGE: <uuid>\n"  # the event socket's word for an empty answer
+        bugs = "".join(
+            f" <media-bug>\n  <function>{bug.kind}</function>\n  <target>{bug.target}</target>\n"
+            "  <thread-locked>0</thread-locked>\n </media-bug>\n"
+            for bug in leg.bugs
+        )
+        return f"<media-bugs>\n{bugs}</media-bugs>\n"
+
     def _do_uuid_getvar(self, rest: str) -> str:
         words = split(rest)
         leg = self._switch.find(words[0]) if len(words) > 1 else None

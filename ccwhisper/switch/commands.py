@@ -125,6 +125,13 @@ def uuid_dump(leg: str) -> Command:
     return Command(f"uuid_dump {target} json", f"uuid_dump {target}")
 
 
+def uuid_buglist(leg: str) -> Command:
+    """What is attached to a leg: a function and a target each, in XML whose text is not escaped
+    (``switch_core_media_bug_enumerate``)."""
+    target = grammar.leg(leg)
+    return Command(f"uuid_buglist {target}", f"uuid_buglist {target}")
+
+
 def show_channels() -> Command:
     """All legs of the switch as JSON; ``rows`` is absent when there is none.
 

@@ -28,6 +28,7 @@ from ccwhisper.switch import commands as cmd
 from ccwhisper.switch.commands import Command
 from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
+from ccwhisper.switch.guard import Guard
 from ccwhisper.switch.link import Link
 from ccwhisper.switch.translate import EVENTS, SUBCLASSES, facts, leg_of, raised_at
 
@@ -107,16 +108,19 @@ class SwitchNode:
             self._on_up,
             self._on_down,
         )
+        self._guard = Guard(address.name, self.link, settings.installation)
 
     def start(self, post: ev.Post) -> None:
         """Connect, and post facts from now on."""
         self._post = post
         self._worker = gevent.spawn(self._work)
+        self._guard.start(post)
         self.link.start()
 
     def stop(self) -> None:
         """Disconnect."""
         self.link.stop()
+        self._guard.stop()
         if self._worker is not None:
             self._worker.kill(timeout=1)
 
@@ -225,6 +229,10 @@ class SwitchNode:
         installation = self._settings.installation
         legs = (_dumped(a, installation, effect.b), _dumped(b, installation, effect.a))
         self._post(ev.Inspected(self.name, effect.token, effect.a, effect.b, legs))
+
+    @_do.register
+    def _look_for_taps(self, effect: fx.LookForTaps) -> None:
+        self._guard.look(effect)
 
     @_do.register
     def _dial(self, effect: fx.Dial) -> None:

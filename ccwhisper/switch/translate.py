@@ -22,6 +22,7 @@ EVENTS: Final = (
     "CHANNEL_UNHOLD",
     "CHANNEL_HANGUP",
     "MEDIA_BUG_START",
+    "MEDIA_BUG_STOP",
     "CODEC",
     "BACKGROUND_JOB",
 )
@@ -70,6 +71,9 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
         case "MEDIA_BUG_START":
             if headers.get("Media-Bug-Function") == "eavesdrop":
                 yield ev.EavesdropStarted(node, leg)
+        case "MEDIA_BUG_STOP":
+            if headers.get("Media-Bug-Function") == "eavesdrop":
+                yield ev.EavesdropStopped(node, leg)
         case "CODEC":
             # A re-INVITE raises this for the write codec alone: switch_core_media_set_codec sets the new read codec up
             # in the old one's place, and so nothing seems to have changed. What a leg reads is no help: an eavesdrop or

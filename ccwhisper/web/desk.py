@@ -18,6 +18,7 @@ from ccwhisper.web.happenings import (
     BeepFailure,
     CallChangedEvent,
     CallEndedEvent,
+    CallTap,
     CoachChangedEvent,
     CoachLeftEvent,
     CueChangedEvent,
@@ -34,10 +35,12 @@ from ccwhisper.web.happenings import (
     SessionChangedEvent,
     SessionEndedEvent,
     Snapshot,
+    TapGoneEvent,
+    TapNoticedEvent,
 )
 from ccwhisper.web.journal import Ended, Journal
 from ccwhisper.web.schemas import AgentView, CallView, CoachView, CueView, HandView, NodeView, QueueView, SessionView
-from ccwhisper.web.views import call_view, coach_view, cue_view, hand_view, rules_view, session_view
+from ccwhisper.web.views import call_view, coach_view, cue_view, hand_view, rules_view, session_view, tap_view
 
 _PAGE = 500
 
@@ -178,6 +181,10 @@ class Desk:
                 return CallChangedEvent(seq=seq, at=at, data=call_view(notice.call))
             case fx.CallEnded() if visible(self._actor, notice.call):
                 return CallEndedEvent(seq=seq, at=at, data=call_view(notice.call))
+            case fx.TapNoticed() if visible(self._actor, notice.call):
+                return TapNoticedEvent(seq=seq, at=at, data=_call_tap(notice))
+            case fx.TapGone() if visible(self._actor, notice.call):
+                return TapGoneEvent(seq=seq, at=at, data=_call_tap(notice))
             case fx.SessionChanged() if self._is_mine(notice.session):
                 return SessionChangedEvent(seq=seq, at=at, data=session_view(notice.session))
             case fx.SessionChanged() if self._may_see(notice.session):
@@ -210,3 +217,7 @@ class Desk:
                 return QueueChangedEvent(seq=seq, at=at, data=queue)
             case _:
                 return None
+
+
+def _call_tap(notice: fx.TapNoticed | fx.TapGone) -> CallTap:
+    return CallTap(call=notice.call.id, **tap_view(notice.call, notice.tap).model_dump())

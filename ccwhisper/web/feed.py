@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import gevent
@@ -145,7 +145,10 @@ class Feed:
         return PanelView(
             agent=agent,
             name=known.name if known else agent,
-            calls=[call_view(call) for call in sorted(calls, key=lambda call: (call.started_at, call.id))],
+            # Taps are the supervisors' business: a panel says who listens only where the queue's policy wants it.
+            calls=[
+                call_view(replace(call, taps=())) for call in sorted(calls, key=lambda call: (call.started_at, call.id))
+            ],
             coaches=[
                 PanelCoach(session=each.id, name=each.coach.name, mode=each.mode, gate=each.gate)
                 for each in sorted(coaches, key=lambda each: (each.started_at, each.id))

@@ -17,6 +17,7 @@ from ccwhisper.web.schemas import (
     NodeView,
     QueueView,
     SessionView,
+    TapView,
     Text,
 )
 
@@ -37,6 +38,24 @@ class CallEndedEvent(_Event):
 
     type: Literal["call.ended"] = "call.ended"
     data: CallView
+
+
+class CallTap(TapView):
+    """A tap, and the call that it is on."""
+
+    call: str
+
+
+class TapNoticedEvent(_Event):
+    """Somebody eavesdrops on a call by other means than this service. The call's `taps` have him, too."""
+
+    type: Literal["tap.noticed"] = "tap.noticed"
+    data: CallTap
+
+
+class TapGoneEvent(_Event):
+    type: Literal["tap.gone"] = "tap.gone"
+    data: CallTap
 
 
 class SessionChangedEvent(_Event):
@@ -137,6 +156,8 @@ class PoliciesChangedEvent(_Event):
 EventView = Annotated[
     CallChangedEvent
     | CallEndedEvent
+    | TapNoticedEvent
+    | TapGoneEvent
     | SessionChangedEvent
     | SessionEndedEvent
     | CoachChangedEvent

@@ -158,6 +158,17 @@ class AgentOnCall(Answer):
     name: Text
 
 
+class TapView(Answer):
+    """Somebody who eavesdrops on a call, and may be heard on it, by other means than this service."""
+
+    who: Annotated[Text, Field(description="What the switch knows of him, as text; empty when nothing.")]
+    kind: Annotated[
+        Literal["unknown", "other_installation"], Field(description="other_installation: a coach of another ccwhisper.")
+    ]
+    on: Annotated[Text | None, Field(description="The agent whose leg it is on; null: on the other party's.")]
+    leg: Annotated[Text | None, Field(description="The switch's name of the leg that listens, where it is known.")]
+
+
 class CallView(Answer):
     """A call that at least one agent is on."""
 
@@ -170,6 +181,7 @@ class CallView(Answer):
     started_at: Annotated[float, Field(description="Seconds since the epoch.")]
     held: bool
     obstacle: Annotated[str | None, Field(description="Why it cannot be coached; null when it can.")]
+    taps: list[TapView]
 
 
 class AgentView(Answer):

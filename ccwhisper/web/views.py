@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Phase, Session
+from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Phase, Session, Tap
 from ccwhisper.coaching.policies import words
 from ccwhisper.coaching.policy import QueuePolicy, Rules, may_see
 from ccwhisper.web.auth import Principal
 from ccwhisper.web.happenings import QueueRules
 from ccwhisper.web.journal import Ended
-from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, SessionView
+from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, SessionView, TapView
 
 
 def call_view(call: Call) -> CallView:
@@ -25,7 +25,15 @@ def call_view(call: Call) -> CallView:
         started_at=call.started_at,
         held=call.held,
         obstacle=call.obstacle,
+        taps=[tap_view(call, tap) for tap in call.taps],
     )
+
+
+def tap_view(call: Call, tap: Tap) -> TapView:
+    """A tap on a call."""
+    leg = call.on(tap.leg)
+    kind: Literal["unknown", "other_installation"] = "other_installation" if tap.other else "unknown"
+    return TapView(who=tap.who, kind=kind, on=leg.agent if leg else None, leg=tap.by)
 
 
 def is_listening(session: Session) -> bool:

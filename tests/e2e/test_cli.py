@@ -18,6 +18,7 @@ import pytest
 
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.centre import Doing, Member, Presence, Roster, Status
+from ccwhisper.coaching.model import Tap
 
 from .fake_switch import NODE
 from .service import PATIENCE, SECRET, Client, Service, token
@@ -226,6 +227,13 @@ def test_watch_for_people(service: Service, run: Run) -> None:
     running.until("you on 1001  listen · nobody hears you")
     run("leave", bearer=token(sub="coach-2"))
     running.until("Alan left 1001")
+    spy = Tap(NODE, "a-agent", "x1", "Eve\x1b[2J")
+    service.run(lambda: service.switch.say(ev.Tapped(NODE, "a-agent", (spy,))))
+    running.until(rf"call {call[:8]}  tapped by Eve\u{{1b}}[2J, not by ccwhisper")
+    assert "tapped" in run("calls").stdout
+    service.run(lambda: service.switch.say(ev.Tapped(NODE, "a-agent", (Tap(NODE, "a-agent", None, other=True),))))
+    running.until(f"call {call[:8]}  tapped, another ccwhisper")
+    running.until(f"call {call[:8]}  no longer tapped by Eve")
     service.run(lambda: service.switch.hang_up("a-agent", "a-caller"))
     running.until(f"call {call[:8]}  1001 Ada  ended")
     service.run(service.switch.lose)

@@ -6,6 +6,9 @@ import threading
 
 import pytest
 
+from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.model import Tap
+
 from .service import Answer, Client, Service, token
 
 pytestmark = pytest.mark.e2e
@@ -112,6 +115,23 @@ def test_what_one_may_not_see_is_not_told(service: Service, coach: Client) -> No
         snapshot = follower.client.get("/events").body["snapshot"]
         assert snapshot | {"policies": {}, "agents": []} == EMPTY
         assert "1001" not in {agent["id"] for agent in snapshot["agents"]}
+
+
+def test_a_tap_is_told_to_who_may_see_the_call(service: Service, coach: Client) -> None:
+    call = service.call()
+    sales = Client(service, token(sub="coach-4", queues=["sales@default"]))
+    follower, other = Follower(coach), Follower(sales)
+    spy = Tap("fs1", "a-caller", "x1", "Eve\ud800")
+    service.run(lambda: service.switch.say(ev.Tapped("fs1", "a-caller", (spy,))))
+    tap = {"who": "Eve?", "kind": "unknown", "on": None, "leg": "x1"}
+    assert follower.until("tap.noticed") == {"call": call, **tap}
+    assert coach.get(f"/calls/{call}").body["taps"] == [tap]
+    [row] = [row for row in service.audit if row.action == "tap"]
+    assert (row.who.id, row.call, row.agent) == ("", call, "1001")
+    service.run(lambda: service.switch.say(ev.Tapped("fs1", "a-caller", ())))
+    assert follower.until("tap.gone") == {"call": call, **tap}
+    assert coach.get(f"/calls/{call}").body["taps"] == []
+    assert other.read(timeout=0) == []
 
 
 def test_the_switch_is_lost(service: Service, coach: Client) -> None:

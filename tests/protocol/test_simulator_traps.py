@@ -4,6 +4,7 @@ fail here as it would fail there."""
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -361,6 +362,18 @@ def test_show_is_late(world: Simulated) -> None:
     world.run(0.2)
     assert world.api("show channels count") == "\n0 total.\n"
     assert rows(world, "bridged_calls") == []
+
+
+def test_what_is_on_a_leg_is_listed_and_not_whose_it_is(world: Simulated) -> None:
+    _, agent = world.call()
+    coach = world.coach(agent)
+    world.api(f"uuid_displace {agent} start {BEEP} 0 mux")
+    assert re.findall(r"<(function|target)>(.*)</", world.api(f"uuid_buglist {agent}")) == [
+        ("function", "eavesdrop"), ("target", agent), ("function", "displace"), ("target", BEEP),
+    ]  # fmt: skip
+    assert world.api(f"uuid_buglist {coach}") == "<media-bugs>\n</media-bugs>\n"
+    assert world.api("uuid_buglist nobody") == "-ERR no reply\n"
+    assert world.api("uuid_buglist").startswith("-USAGE: ")
 
 
 def test_show_tells_tasks_too(world: Simulated) -> None:

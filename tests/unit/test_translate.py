@@ -49,7 +49,9 @@ def test_a_parked_leg_is_ours_by_role_and_lease() -> None:
 
 def test_only_an_eavesdrop_counts_among_media_bugs() -> None:
     assert said("MEDIA_BUG_START", Unique_ID="a", Media_Bug_Function="eavesdrop") == [ev.EavesdropStarted("n", "a")]
-    assert said("MEDIA_BUG_START", Unique_ID="a", Media_Bug_Function="displace") == []
+    assert said("MEDIA_BUG_STOP", Unique_ID="a", Media_Bug_Function="eavesdrop") == [ev.EavesdropStopped("n", "a")]
+    for name in ("MEDIA_BUG_START", "MEDIA_BUG_STOP"):
+        assert said(name, Unique_ID="a", Media_Bug_Function="displace") == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 // The list of calls.
 import { Heading, Rows, sorted, useRows, wanted } from "./rows.js";
+import { tapped } from "./taps.js";
 import { Icon, Offer, duration, html, useClock } from "./ui.js";
 import { BUSY, MODES, hindrance, party } from "./words.js";
 
@@ -75,6 +76,7 @@ function Row({ desk, row, now, at, chosen, choose, start, mine, can, team, toggl
     <div role="gridcell" class="cell started">
       <span class="time">${duration(now - call.started_at)}</span>
       ${call.held && html`<span class="chip" data-hold><${Icon} name="hold" />Hold</span>`}
+      ${call.taps.length > 0 && html`<span class="chip" data-hold title=${call.taps.map(tapped).join("; ")}><${Icon} name="listen" />Tapped</span>`}
     </div>
     <div role="gridcell" class="cell coaches"><${Coaches} coaches=${row.coaches} me=${me} /></div>
     <div role="gridcell" class="cell act">

@@ -5,6 +5,7 @@ import { Calls, arrange, queuesOf } from "./calls.js";
 import { People, people } from "./people.js";
 import { Queues } from "./queues.js";
 import { SignIn } from "./signin.js";
+import { Taps } from "./taps.js";
 import { Icon, Offer, announce, duration, html, render, useClock, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
 import { BUSY, GOOD_ENDS, MODES, ending, heardBy, hindrance, stage } from "./words.js";
 
@@ -287,6 +288,7 @@ function App({ desk }) {
           <button type="button" onClick=${() => start(desk.calls.get(notice.again))}>Try again</button>`}
         <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button>
       </div>`}
+      <${Taps} desk=${desk} />
       <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
       ${!denied && html`<${Queues} desk=${desk} />`}
       <div class="tools" role="search">
