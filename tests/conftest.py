@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(again)
     if wrong:
         raise pytest.UsageError("test modules without their category:\n  " + "\n  ".join(sorted(wrong)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_to_sweep() -> None:
+    """Phones, simulated switches and services live in this process. What some thousand tests have left in it takes the
+    collector up to a second to look through, and all of them are silent as long: it looks now, and there not again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
