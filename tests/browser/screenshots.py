@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.service import Refused
@@ -14,8 +17,8 @@ from tests.browser.chromium import chromium, launched
 from tests.browser.conftest import PHONE, WIDE
 
 FOLDER = Path(__file__).parents[2] / "docs/images"
-NAMES = ("Jo+Meyer", "", "Ana+Sousa", "M.+Okafor", "", "Lindqvist", "K.+Tanaka", "Dr.+Weber")
-PANEL = {"width": 360, "height": 520}
+NAMES = ("", "Jo+Meyer", "Ana+Sousa", "M.+Okafor", "", "Lindqvist", "K.+Tanaka", "Dr.+Weber")
+PANEL = {"width": 360, "height": 580}
 
 
 class Camera:
@@ -42,8 +45,13 @@ class Camera:
 
     @staticmethod
     def take(page: Page, name: str) -> None:
+        page.mouse.move(0, 0)  # nothing lights up under it
         page.wait_for_timeout(300)  # what moves has come to rest
-        page.screenshot(path=FOLDER / f"{name}.png")
+        picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+        # 256 colours are enough for text on plain grounds, and a third of the bytes
+        picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            FOLDER / f"{name}.png", optimize=True
+        )
         print(f"docs/images/{name}.png")  # noqa: T201 - that is what it is run for
 
 
@@ -55,13 +63,33 @@ def main() -> None:
         raise SystemExit("no chromium found")
     with launched(path) as browser:
         for calls in (1, 20, 1000):
-            with Centre(agents=tuple(str(1001 + number) for number in range(max(8, calls)))) as centre:
-                for number in range(calls):
-                    centre.sim(f"call {1001 + number} +49302312{number:04} {NAMES[number % len(NAMES)]}")
+            with Centre(agents=tuple(str(1001 + number) for number in range(calls + 8))) as centre:
+                if calls > 1:
+                    for number in range(8):
+                        rest(centre, str(1001 + calls + number), "On Break" if number < 5 else "Logged Out")
+                talk(centre, calls)
                 camera = Camera(browser, centre)
                 many(camera, centre, calls)
                 if calls == 20:
                     coaching(camera, centre)
+
+
+def rest(centre: Centre, agent: str, status: str) -> None:
+    """He is not there for callers."""
+    centre.switch.api(f"callcenter_config agent set status {agent}@{centre.switch.domain} '{status}'")
+
+
+def talk(centre: Centre, calls: int) -> None:
+    """Every third reaches an agent by himself, from the last one on; the others come through the queue, which begins
+    with the first. One is on hold."""
+    held = None
+    for number in range(calls):
+        who = f"+49302312{number:04} {NAMES[number % len(NAMES)]}"
+        legs = centre.sim(f"queue {who}" if number % 3 else f"call {1000 + calls - number // 3} {who}")
+        held = legs["agent"] if number == 6 else held
+        time.sleep(0.7 if calls == 20 else 0.03)  # not all of them as long as each other
+    if held:
+        centre.sim(f"hold {held}")
 
 
 def many(camera: Camera, centre: Centre, calls: int) -> None:
@@ -76,8 +104,13 @@ def shows(page: Page, calls: int) -> None:
 
 
 def coaching(camera: Camera, centre: Centre) -> None:
-    """A whisper with a cue, an agent who asks for help, and what the agents and the administrator see."""
+    """A whisper with cues, an agent who asks for help, and what the agents and the administrator see."""
+    api = centre.service.api("ada", permissions=["edit_coaching_policies"])
+    api.ask("PUT", "/policies/default", {"cues": ["Offer a callback", "Slow down"]})
+    api.close()
     centre.sim("queue +493023129999 Ida+Blum")
+    camera.both("agents", centre.supervisor(), agents)
+    agent = camera.open(centre.agent("1001"), "/agent", PANEL)
     grace = camera.open(centre.supervisor())
     shows_calls = grace.locator(".row[id]").first
     expect(shows_calls).to_be_visible()
@@ -88,22 +121,34 @@ def coaching(camera: Camera, centre: Centre) -> None:
     grace.keyboard.press("c")
     grace.keyboard.type("Ask for the order number")
     grace.keyboard.press("Enter")
+    expect(agent.locator(".cue")).to_be_visible()
+    agent.keyboard.press("1")
+    expect(grace.locator(".steps")).to_contain_text("Got it")
+    grace.get_by_role("button", name="Offer a callback").click()
+    expect(grace.locator(".steps").first).to_contain_text("Read")
     camera.open(centre.supervisor("dora", "9002")).get_by_role("button", name="Listen to Agent 1001").click()
     expect(grace.get_by_role("region", name="Also coaching")).to_be_visible()
     caller = camera.open(centre.agent("1004"), "/agent", PANEL)
     expect(caller.locator(".call")).to_be_visible()
     caller.keyboard.press("h")
     expect(grace.locator(".hand")).to_be_visible()
-    grace.keyboard.press("Escape")
+    grace.locator(":focus").evaluate("each => each.blur()")
     camera.take(grace, "whisper-light")
     grace.emulate_media(color_scheme="dark")
     camera.take(grace, "whisper-dark")
     grace.set_viewport_size(PHONE)  # type: ignore[arg-type]
     camera.take(grace, "whisper-phone")
+    newest = "[data-newest] .answers"
     camera.both(
-        "panel", centre.agent("1001"), lambda page: expect(page.locator(".cue")).to_be_visible(), "/agent", PANEL
+        "panel", centre.agent("1001"), lambda page: expect(page.locator(newest)).to_be_visible(), "/agent", PANEL
     )
     administration(camera, centre)
+
+
+def agents(page: Page) -> None:
+    expect(page.locator(".row[id]").first).to_be_visible()
+    page.get_by_role("button", name="Agents").click()
+    page.get_by_role("columnheader", name="Status").get_by_role("button").dblclick()  # from the other end
 
 
 def administration(camera: Camera, centre: Centre) -> None:

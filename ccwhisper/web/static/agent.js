@@ -2,7 +2,7 @@
 import { Desk, takeToken } from "./desk.js";
 import { float, floats } from "./floating.js";
 import { SignIn } from "./signin.js";
-import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useRef, useState, useTheme } from "./ui.js";
+import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useLayoutEffect, useRef, useState, useTheme } from "./ui.js";
 import { REPLIES, party } from "./words.js";
 
 const SAYS = { listen: "Listening", whisper: "Whisper active", barge: "Joined the call" };
@@ -98,7 +98,7 @@ function Panel({ desk }) {
     if (answer && newest && !newest.reply) desk.ask("reply_to_cue", { cue: newest.id }, { reply: answer[0] }).catch(refused);
     else if (event.key.toLowerCase() === "h") desk.ask(hand ? "lower_hand" : "raise_hand", {}, hand ? undefined : {}).catch(refused);
   };
-  useEffect(() => {
+  useLayoutEffect(() => { // whoever sees the panel can use its keys
     const listen = (event) => keys.current(event);
     addEventListener("keydown", listen);
     return () => removeEventListener("keydown", listen);

@@ -50,7 +50,7 @@ export function Dock({ desk, session, ask, can, refused }) {
     <header>
       <div class="grow">
         <h2>${session.agent_name}</h2>
-        <p class="faint clip">${call ? html`<bdi>${party(call).main}</bdi> · ${call.queue ?? call.direction} · ${duration(now - call.started_at)}` : "no call at the moment"}</p>
+        <p class="faint clip">${call ? html`<span class="time">${duration(now - call.started_at)}</span> · <bdi>${party(call).main}</bdi> · ${call.queue ?? call.direction}` : "no call at the moment"}</p>
       </div>
       <button type="button" class="plain" title="Leave (X)" onClick=${() => ask("leave")}><${Icon} name="leave" />Leave</button>
     </header>
