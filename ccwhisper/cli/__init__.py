@@ -13,6 +13,8 @@ from ccwhisper.cli.audit import audit
 from ccwhisper.cli.coach import barge, listen, whisper
 from ccwhisper.cli.demo import demo
 from ccwhisper.cli.dialplan import dialplan
+from ccwhisper.cli.doctor import doctor
+from ccwhisper.cli.node import node
 from ccwhisper.cli.options import group_options
 from ccwhisper.cli.output import EXIT_CODES, Exit
 from ccwhisper.cli.prove import prove
@@ -36,7 +38,7 @@ def cli() -> None:
 
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
-    simulate, audit, db, prove, dialplan,
+    simulate, audit, db, prove, dialplan, doctor, node,
 ):  # fmt: skip
     cli.add_command(_command)
 

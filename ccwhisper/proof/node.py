@@ -37,7 +37,7 @@ USUAL_PLACES = (
     Path("/home/linuxbrew/.linuxbrew/bin/freeswitch"),
 )
 
-#: The profiles of `freeswitch-conf/`; the node is up when both run.
+#: The profiles of `freeswitch-conf/`.
 PROFILES = ("phones", "trunk")
 
 # Below the range that the kernel hands out to clients (32768 and up on Linux), so that no passing socket takes a port
@@ -130,8 +130,9 @@ class PrivateNode:
         environment: Mapping[str, str | None] | None = None,
         arguments: tuple[str, ...] = (),
         start_timeout: float = 30.0,
+        profiles: tuple[str, ...] = PROFILES,
     ) -> None:
-        """trunk_peer: host:port where the node's outbound calls go.
+        """trunk_peer: host:port where the node's outbound calls go. profiles: the node is up when these run.
 
         environment: CCW_* variables to add, or with None to remove. arguments: more of the switch's own options.
         Raises NodeError when there is no switch or no configuration.
@@ -144,6 +145,7 @@ class PrivateNode:
         if not (self.conf / "freeswitch.xml").is_file():
             raise NodeError(f"no switch configuration in {self.conf}")
         self.start_timeout = start_timeout
+        self.profiles = profiles
         self.host = "127.0.0.1"
         self.domain = domain or self.host
         self.trunk_peer = trunk_peer
@@ -203,7 +205,7 @@ class PrivateNode:
     # Life
 
     def start(self) -> Self:
-        """Start the switch and wait until both profiles run and the event socket lets us in.
+        """Start the switch and wait until its profiles run and the event socket lets us in.
 
         Raises NodeError, leaving no process behind.
         """
@@ -298,7 +300,7 @@ class PrivateNode:
                 raise NodeError(f"{self.binary} ended with status {code} while starting:\n{self.log_tail()}")
             try:
                 running = _running_profiles(self.api("sofia status", timeout=2.0))
-                if not (absent := [name for name in PROFILES if name not in running]):
+                if not (absent := [name for name in self.profiles if name not in running]):
                     self.version = switch_version(self.api("version"))
                     self.boot_log = self.log_path.read_text(errors="replace")
                     return
