@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccwhisper.install.errors import InstallError
     from ccwhisper.install.plan import Plan
 
-_STEPS = ("agents", "contexts", "extensions", "event-socket", "modules")
+_STEPS = ("agents", "contacts", "contexts", "extensions", "event-socket", "modules")
 
 
 @click.group()

@@ -73,7 +73,7 @@ def media(node: Snapshot) -> Iterator[Finding]:
             yield _off("proxy_media", name, "inbound-proxy-media")
         yield from _codecs(node, name, settings)
         timer = settings.get("rtp-timer-name", "soft")
-        if timer == "none" or (node.timers is not None and timer not in node.timers):
+        if node.timers is not None and timer not in node.timers:  # nor is none in it
             yield Finding(
                 "rtp_timer_missing", name, f"rtp-timer-name is {timer}",
                 f'sip_profiles/, profile {name}: <param name="rtp-timer-name" value="soft"/>; {_RESTART.format(name)}',

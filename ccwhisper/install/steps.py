@@ -25,7 +25,10 @@ MODULES: Final = (
     "mod_sndfile",
 )  # fmt: skip
 
-STEPS: Final = ("agents", "contexts", "extensions", "event-socket", "modules")
+STEPS: Final = ("agents", "contacts", "contexts", "extensions", "event-socket", "modules")
+
+BUFFER: Final = "jitterbuffer_msec=40,rtp_jitter_buffer_during_bridge=true"
+_CONTACT: Final = re.compile(r"""(\bcontact\s*=\s*)(["'])([\[{]?)""")
 
 _FIT: Final = re.compile(r"[A-Za-z0-9._-]{12,128}\Z")
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost", "")
@@ -69,6 +72,7 @@ class Steps:
         """All of it. Raises InstallError for what is not understood."""
         doing = {
             "agents": self._agents,
+            "contacts": self._contacts,
             "contexts": self._contexts,
             "extensions": self._extensions,
             "event-socket": self._event_socket,
@@ -150,6 +154,19 @@ class Steps:
         if not names:
             raise InstallError("group_missing", "the directory has no group with users; name one")
         raise InstallError("group_ambiguous", f"say which group's users are agents: {', '.join(sorted(names))}")
+
+    def _contacts(self) -> None:
+        """Contacts of mod_callcenter that do not go through the directory, and so get nothing from it."""
+        for agent in self._in("configuration", "agent"):
+            contact = agent.get("contact")
+            if not contact or "rtp_jitter_buffer_during_bridge" in contact or re.search(r"(^|[\],|}])user/", contact):
+                continue
+            source, tag = self._source(agent)
+            text = source.text[tag.start : tag.end]
+            whole, count = _CONTACT.subn(_buffered, text, count=1)
+            if not count or "\n" in text:
+                raise InstallError("contact_unclear", f"{agent.place}: the contact is not on the line of its agent")
+            self._add(source, replaced(source, f"contact of {agent.get('name')}", tag, whole))
 
     def _contexts(self) -> None:
         for part in self._parts.values():
@@ -238,6 +255,12 @@ class Steps:
                 f'<variable name="{each}" value="coaches"/>' for each in ("user_context", "force_transfer_context")
             ]
             self._add(source, replaced(source, f"context of {name}", tag, *lines))
+
+
+def _buffered(found: re.Match[str]) -> str:
+    """`[a=1]x/y` gets another variable, `x/y` a prefix."""
+    begin, quote, bracket = found.groups()
+    return f"{begin}{quote}{bracket}{BUFFER}," if bracket else f"{begin}{quote}[{BUFFER}]"
 
 
 def work(conf: Path, wish: Wish) -> Work:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ccwhisper.dialplan import check
+from ccwhisper.proof.line import CallEnded
 from ccwhisper.proof.node import PrivateNode
-from ccwhisper.proof.phones import SipRefused
 from ccwhisper.proof.sources import Noise
 from ccwhisper.proof.stage import DEVICES, Stage
 from tests.e2e.service import PATIENCE
@@ -137,7 +137,7 @@ def test_a_call_is_coached_on_the_stock_configuration(stock_node: StockNode, rep
         # The coach's phone dials nobody, not even an extension of the stock dialplan.
         phone = stage.phone_of(COACH, "carla")
         for number in ("1001", "9196", "5000"):
-            with pytest.raises(SipRefused, match="403"):
+            with pytest.raises(CallEnded, match="403"):
                 phone.dial(number).wait("up")
 
 
