@@ -19,7 +19,7 @@ from pydantic import SecretStr, ValidationError
 
 from ccwhisper.coaching.model import Agent
 from ccwhisper.coaching.policies import layered
-from ccwhisper.coaching.policy import Rules
+from ccwhisper.coaching.policy import Lamps, Rules
 from ccwhisper.settings import AgentEntry, Auth, Coaching, File, Node, Queue, Service, Store
 
 MIN_JWT_SECRET_BYTES: Final = 32
@@ -59,6 +59,7 @@ class Config:
     coaching: Coaching
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentEntry]
+    answers: Mapping[str, str]
     jwt_secret: SecretStr | None
     passwords: Mapping[str, SecretStr]
     store_password: SecretStr | None
@@ -87,6 +88,7 @@ class Config:
             refresh_seconds=times.refresh_seconds,
             lease_every=times.lease_every,
             adopt_unknown_cc_agents=times.adopt_unknown_cc_agents,
+            lamps=Lamps(times.lamps),
         )
         return layered(rules, {})
 
@@ -117,6 +119,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         coaching=file.coaching,
         queues=MappingProxyType(file.queue),
         agents=MappingProxyType(file.agent),
+        answers=MappingProxyType({name: device.answer for name, device in file.device.items()}),
         jwt_secret=secret,
         passwords=MappingProxyType(passwords),
         store_password=store_password,

@@ -151,6 +151,10 @@ class Store(_Section):
     password_env: EnvName | None = None
 
 
+Answer = Literal[
+    "none", "common", "audiocodes", "avaya", "cisco", "fanvil", "gigaset", "grandstream", "mitel", "poly", "snom",
+    "yealink", "answer-after", "answer-mode", "p-auto-answer",
+]  # fmt: skip
 Seconds = Annotated[float, Field(gt=0, le=60)]
 
 
@@ -170,7 +174,15 @@ class Coaching(_Section):
     caller_name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}", "plain letters, digits, spaces")] = (
         "Coaching"
     )
+    answer: Answer = "common"
+    lamps: Literal["none", "told", "all"] = "told"
     adopt_unknown_cc_agents: bool = True
+
+
+class Device(_Section):
+    """A coach's phone that is not like the others."""
+
+    answer: Answer
 
 
 Occasion = Literal["listen", "whisper", "barge", "end"]
@@ -279,4 +291,5 @@ class File(_Section):
     coaching: Coaching = Coaching()
     queue: dict[QueueName, Queue] = {}
     agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}
+    device: dict[Annotated[str, AfterValidator(_user)], Device] = {}
     prove: Prove | None = None

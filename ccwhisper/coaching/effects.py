@@ -11,6 +11,7 @@ from ccwhisper.coaching.model import (
     CoachRecord,
     Cue,
     Hand,
+    Lamp,
     LegId,
     Node,
     NodeName,
@@ -51,7 +52,8 @@ class Dial:
     device: str
     codecs: tuple[str, ...]
     ring_seconds: int
-    caller_number: str  # what the coach's display shows
+    caller_number: str  # the agent's, for the coach's display
+    agent_name: str
     record: CoachRecord
 
 
@@ -133,6 +135,15 @@ class ConnectCaller:
     session: SessionId
     leg: LegId
     caller: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class ShowLamp:
+    """Tell the phones that have subscribed to the lamp of this directory user what it shows."""
+
+    node: NodeName
+    user: str
+    lamp: Lamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +285,7 @@ SwitchEffect = (
     | ArmDeadman
     | DisarmDeadman
     | ConnectCaller
+    | ShowLamp
     | HangUp
     | RenewLease
 )

@@ -111,6 +111,14 @@ class Tapped:
 
 
 @dataclass(frozen=True, slots=True)
+class LampProbed:
+    """A phone has subscribed to the lamp of a directory user, and is to be told its state."""
+
+    node: NodeName
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class RateChanged:
     """A leg's decoded sample rate, in hertz, perhaps another than before. `renewed`: its phone has another codec, of
     whatever rate."""
@@ -225,6 +233,7 @@ Fact = (
     | EavesdropStarted
     | EavesdropStopped
     | Tapped
+    | LampProbed
     | RateChanged
     | Inspected
     | AgentReported

@@ -123,6 +123,14 @@ class AgentLeg:
     buffered: bool
 
 
+class Lamp(Enum):
+    """What the key for an agent shows on a desk phone."""
+
+    IDLE = "idle"  # dark
+    ON_CALL = "on_call"  # steady
+    COACHED = "coached"  # blinks
+
+
 @dataclass(frozen=True, slots=True)
 class Tap:
     """An eavesdrop that this installation has not attached: of another application, of an old dialplan. `who` is text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
 
 from ccwhisper.coaching.errors import Conflict, Forbidden
@@ -76,6 +77,14 @@ class PolicyPart:
     tell_listening: bool | None = None
 
 
+class Lamps(Enum):
+    """Which coaches make the lamp for an agent blink."""
+
+    NONE = "none"  # there are no lamps
+    TOLD = "told"  # those whom the agent's panel shows, too
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Everything configurable that the core decides by. Times in seconds. `queues` and `default` follow from what the
@@ -97,6 +106,7 @@ class Rules:
     refresh_seconds: float = 10.0  # how often an open microphone's buffer is emptied
     lease_every: float = 3.0
     adopt_unknown_cc_agents: bool = True
+    lamps: Lamps = Lamps.TOLD
 
     def queue(self, name: str | None) -> QueuePolicy:
         """The policy of a queue, the default one where it has none of its own."""
@@ -115,16 +125,17 @@ def agent_of(leg: Leg, rules: Rules) -> Agent | None:
     if leg.cc_agent:
         return cc_agent(leg.cc_agent, rules)
     user = leg.dialed_user if leg.outbound else leg.auth_user
-    return _by_user(user, rules) if user else None
+    return agent_by_user(user, rules) if user else None
 
 
 def cc_agent(name: str, rules: Rules) -> Agent | None:
     """The agent whom mod_callcenter knows by this name; None for one who is not to be known."""
-    known = rules.agents.get(name) or _by_user(name, rules)
+    known = rules.agents.get(name) or agent_by_user(name, rules)
     return known or (Agent(name, name) if rules.adopt_unknown_cc_agents else None)
 
 
-def _by_user(user: str, rules: Rules) -> Agent | None:
+def agent_by_user(user: str, rules: Rules) -> Agent | None:
+    """The known agent whose directory user this is."""
     return next((agent for agent in rules.agents.values() if user in agent.users), None)
 
 

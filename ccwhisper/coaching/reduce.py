@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import cues, policies, requests, resync, taps, topology
+from ccwhisper.coaching import cues, lamps, policies, requests, resync, taps, topology
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Phase, State
@@ -96,6 +96,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.EavesdropStarted: _eavesdrop_started,
         ev.EavesdropStopped: lambda turn, fact: taps.look(turn, fact.node, fact.leg),
         ev.Tapped: taps.tapped,
+        ev.LampProbed: lambda _turn, _fact: None,  # nothing has changed, and the phone is told
         ev.RateChanged: topology.rate_changed,
         ev.Inspected: topology.inspected,
         ev.AgentReported: _agent_reported,
@@ -134,7 +135,8 @@ def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules)
     policies.enforce(turn)
     cues.tidy(turn)
     taps.settle(turn)
-    return turn.finish()
+    after, effects = turn.finish()
+    return after, [*effects, *lamps.shown(state, rules, after, turn.rules, event)]
 
 
 def next_timer(state: State) -> float | None:

@@ -66,9 +66,10 @@ def start(turn: Turn, ask: cmd.Start) -> None:
     if call and leg and not leg.buffered:
         turn.buffer(call, leg, session)  # while the phone rings: some time before anything attaches
     turn.change(session)
-    turn.effects.append(
-        fx.Dial(node, session.id, session.leg, device, codecs, turn.rules.ring_seconds, agent, turn.record(session))
-    )
+    number = min(known.users if known else (), default=agent).partition("@")[0]  # his extension
+    ring = turn.rules.ring_seconds
+    whose = number, session.agent_name
+    turn.effects.append(fx.Dial(node, session.id, session.leg, device, codecs, ring, *whose, turn.record(session)))
     turn.audit("start", session, ask.mode.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -178,6 +179,25 @@ class Line:
             outcome.take(response)
 
         self.transact(request, self.registrar, take, self._next_register, on_challenge=remember)
+        return outcome
+
+    def subscribe(self, user: str, event: str, accept: str, call_id: str, expires: int) -> Outcome:
+        """Subscribe to what a user of the registrar's domain does (RFC 6665), once: nothing keeps it fresh."""
+        if self.registrar is None:
+            raise ValueError("this phone has no registrar")
+        outcome = Outcome(self.loop, "SUBSCRIBE")
+        request = Request("SUBSCRIBE", URI("sip", self.domain, user))
+        request.max_forwards = 70
+        request.headers.add("From", f"<{URI('sip', self.domain, self.user)}>;tag={token()}")
+        request.headers.add("To", f"<{URI('sip', self.domain, user)}>")
+        request.headers.add("Call-ID", call_id)
+        numbers = itertools.count(1)
+        request.cseq = CSeq(next(numbers), "SUBSCRIBE")
+        request.headers.add("Contact", f"<{self.contact}>")
+        request.headers.add("Event", event)
+        request.headers.add("Accept", accept)
+        request.expires = expires
+        self.transact(request, self.registrar, outcome.take, lambda: next(numbers))
         return outcome
 
     def _again(self, expires: int) -> None:

@@ -95,6 +95,13 @@ class Phone:
         """Take the registration away."""
         self._loop.run(lambda: self._line.register(0)).wait(timeout)
 
+    def subscribe(self, user: str, expires: int = 600, timeout: float = 5.0) -> str:
+        """Have a lamp that shows the state of a user of the registrar's domain: its NOTIFYs come as `strays`. Gives
+        back their Call-ID. Raises SipRefused or SipTimeout."""
+        accept, call_id = "application/dialog-info+xml", token()
+        self._loop.run(lambda: self._line.subscribe(user, "dialog", accept, call_id, expires)).wait(timeout)
+        return call_id
+
     def dial(
         self,
         target: str,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from ccwhisper.switch import grammar
@@ -239,8 +240,14 @@ def uuid_park(leg: str) -> Command:
     return Command(f"uuid_park {target}", f"uuid_park {target}")
 
 
-def originate(variables: Mapping[str, str], endpoint: Endpoint, inline_app: str = "park") -> Command:
-    """Ring a directory user and run ``inline_app`` when he answers: ``park``, or ``eavesdrop:<leg>,park``.
+def originate(
+    variables: Mapping[str, str],
+    endpoint: Endpoint,
+    inline_app: str = "park",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Command:
+    """Ring a directory user and run ``inline_app`` when he answers: ``park``, or ``eavesdrop:<leg>,park``. ``headers``
+    are put into the INVITE (``sip_h_…``); angle brackets mean something at the very beginning of a dial string only.
 
     The reply is ``+OK <uuid>`` also when the target of eavesdrop is gone. Slow: send it with ``bgapi``.
 
@@ -254,6 +261,10 @@ def originate(variables: Mapping[str, str], endpoint: Endpoint, inline_app: str 
         if ":_:" in text:
             raise UnsafeArgument("a variable's value would start another leg")
         pairs.append(f"{grammar.variable(name)}=" + (f"'{text}'" if " " in text else text))
+    for name, value in headers.items():
+        text = grammar.stored_text(value, also=',{}[]"$|')
+        header = grammar.matched(_HEADER_NAME, name, "a header name")
+        pairs.append(f"sip_h_{header}=" + (f"'{text}'" if " " in text else text))
     braces = f"{{{','.join(pairs)}}}" if pairs else ""
     target = "&park()" if inline_app == "park" else f"'{_inline(inline_app)}' inline"
     return Command(f"originate {braces}{endpoint.dial} {target}", "originate")

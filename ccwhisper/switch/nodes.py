@@ -12,8 +12,9 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
+from types import MappingProxyType
 
 import gevent
 import orjson
@@ -26,9 +27,11 @@ from ccwhisper.coaching.modes import Gate
 from ccwhisper.switch import callcenter, grammar, records
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch.commands import Command
+from ccwhisper.switch.dialling import ring
 from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.guard import Guard
+from ccwhisper.switch.lamps import Lamps
 from ccwhisper.switch.link import Link
 from ccwhisper.switch.translate import EVENTS, SUBCLASSES, facts, leg_of, raised_at
 
@@ -54,12 +57,15 @@ class NodeAddress:
 
 @dataclass(frozen=True, slots=True)
 class SwitchSettings:
-    """`installation` is a random id, kept over restarts. Times in whole seconds, the buffer in milliseconds."""
+    """`installation` is a random id, kept over restarts. Times in whole seconds, the buffer in milliseconds. `answer`:
+    how coaches' phones are asked to answer by themselves (a word of `dialling.ANSWERS`); `answers`: some devices."""
 
     installation: str
     lease_seconds: int = 15
     jitter_buffer_ms: int = 40
     caller_name: str = "Coaching"
+    answer: str = "common"
+    answers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Nodes:
@@ -108,6 +114,7 @@ class SwitchNode:
             self._on_up,
             self._on_down,
         )
+        self._lamps = Lamps(self.link)
         self._guard = Guard(address.name, self.link, settings.installation)
 
     def start(self, post: ev.Post) -> None:
@@ -125,8 +132,14 @@ class SwitchNode:
             self._worker.kill(timeout=1)
 
     def perform(self, effect: fx.SwitchEffect) -> None:
-        """Queue one effect."""
-        self._queue.put((self._generation, effect))
+        """Queue one effect. Whom no gate waits for have greenlets of their own."""
+        match effect:
+            case fx.LookForTaps():
+                self._guard.look(effect)
+            case fx.ShowLamp():
+                self._lamps.show(effect)
+            case _:
+                self._queue.put((self._generation, effect))
 
     # --- from the switch ---------------------------------------------------------------------------------------------
 
@@ -231,30 +244,13 @@ class SwitchNode:
         self._post(ev.Inspected(self.name, effect.token, effect.a, effect.b, legs))
 
     @_do.register
-    def _look_for_taps(self, effect: fx.LookForTaps) -> None:
-        self._guard.look(effect)
-
-    @_do.register
     def _dial(self, effect: fx.Dial) -> None:
-        user, _, domain = effect.device.partition("@")
-        variables = {
-            "origination_uuid": effect.leg,
-            "origination_caller_id_name": self._settings.caller_name,
-            "origination_caller_id_number": effect.caller_number,
-            "absolute_codec_string": "^^:" + ":".join(effect.codecs),
-            "originate_timeout": str(effect.ring_seconds),
-            "ignore_early_media": "true",
-            # Keys of the coach's phone must not reach eavesdrop's own handler, nor the agent.
-            "eavesdrop_enable_dtmf": "false",
-            records.ROLE: records.COACH,
-            records.LEASE: self._settings.installation,
-            records.SESSION: records.dump(effect.record),
-            records.GATE: Gate.CLOSED.value,
-        }
+        settings = self._settings
+        answer = settings.answers.get(effect.device, settings.answer)
         job = str(uuid.uuid4())
         self._jobs[job] = effect.session
         try:
-            self.link.bgapi(cmd.originate(variables, cmd.user(user, domain)), job)
+            self.link.bgapi(ring(effect, settings.installation, settings.caller_name, answer), job)
         except (SwitchError, UnsafeArgument):
             self._jobs.pop(job, None)
             raise

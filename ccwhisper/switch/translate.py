@@ -10,7 +10,7 @@ from typing import Final
 
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Leg
-from ccwhisper.switch import callcenter, records
+from ccwhisper.switch import callcenter, lamps, records
 from ccwhisper.switch.frames import Event
 
 EVENTS: Final = (
@@ -24,6 +24,7 @@ EVENTS: Final = (
     "MEDIA_BUG_START",
     "MEDIA_BUG_STOP",
     "CODEC",
+    "PRESENCE_PROBE",
     "BACKGROUND_JOB",
 )
 """All that is subscribed to: of some 78 events that a call raises, about a dozen."""
@@ -46,6 +47,11 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
         return
     if headers.get("Event-Subclass") == callcenter.SUBCLASS:
         yield from callcenter.facts(node, headers, raised_at(event))
+        return
+    if event.name == "PRESENCE_PROBE":
+        user = lamps.watched(headers.get("to", ""))
+        if user:
+            yield ev.LampProbed(node, user)
         return
     leg = headers.get("Unique-ID")
     if not leg:

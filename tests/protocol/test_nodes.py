@@ -16,7 +16,7 @@ from gevent.queue import Queue
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.centre import Doing, Member, Presence, Status
-from ccwhisper.coaching.model import CoachRecord, Follow
+from ccwhisper.coaching.model import CoachRecord, Follow, Lamp
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import Tone
 from ccwhisper.switch import nodes as module
@@ -63,6 +63,7 @@ class Bench:
         self.node.link._backoff = Backoff(first=0.01, cap=0.05)
         self.facts: Queue[ev.Fact] = Queue()
         self.said: list[str] = []
+        self.told: list[str] = []  # the same, and nothing is forgotten
         self.legs: dict[str, dict[str, str]] = {}
         self.listed: list[str] | None = None
         self.bridged: list[dict[str, str]] = []
@@ -87,6 +88,7 @@ class Bench:
         if command.startswith("event json"):
             return command_reply("+OK")
         self.said.append(command)
+        self.told.append(command)
         for start, reply in self.replies.items():
             if command.startswith(start):
                 return reply
@@ -338,6 +340,21 @@ def test_small_effects(bench: Bench) -> None:
     assert bench.kept == []
 
 
+def test_a_lamp_is_shown_and_one_of_no_user_is_not(bench: Bench) -> None:
+    bench.up()
+    shown = [fx.ShowLamp("n", f"{number}@dom", Lamp.IDLE) for number in range(1000, 1120)]
+    bench.do(*shown, fx.ShowLamp("n", "no user", Lamp.IDLE), fx.ShowLamp("n", "1001@dom", Lamp.COACHED))
+    while bench.node._lamps._due:
+        gevent.sleep(0.01)
+    bench.fence()
+    told = [line.split("\n") for line in bench.told if line.startswith("sendevent PRESENCE_IN")]
+    assert {lines[3] for lines in told} == {f"from: coach-{each.user}" for each in shown}
+    last = [lines for lines in told if "from: coach-1001@dom" in lines][-1]
+    assert "answer-state: early" in last
+    bench.event("PRESENCE_PROBE", to="coach-1001@dom")
+    assert bench.next() == ev.LampProbed("n", "1001@dom")
+
+
 def test_two_legs_are_read_in_one_go(bench: Bench) -> None:
     bench.legs = {"a1": {"Unique-ID": "a1"}, "c1": {"Unique-ID": "c1", "Call-Direction": "outbound"}}
     bench.listed = []
@@ -358,7 +375,7 @@ def test_two_legs_are_read_in_one_go(bench: Bench) -> None:
 
 def test_a_coach_is_rung_with_his_marks_and_nothing_of_a_key_can_get_through(bench: Bench) -> None:
     bench.up()
-    dial = fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i", "PCMA@8000h@20i"), 30, "ana", record())
+    dial = fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i", "PCMA@8000h@20i"), 30, "ana", "Ana", record())
     (said,) = bench.do(dial)
     line, job = said.split("\n")
     assert line.startswith("bgapi originate {origination_uuid=k1,")
@@ -367,6 +384,7 @@ def test_a_coach_is_rung_with_his_marks_and_nothing_of_a_key_can_get_through(ben
         "eavesdrop_enable_dtmf=false", "ignore_early_media=true", "originate_timeout=30", "ccw_role=coach",
         f"ccw_lease={OURS}", "ccw_gate=closed", f"ccw_session={records.dump(record())}",
         "absolute_codec_string=^^:PCMU@8000h@20i:PCMA@8000h@20i", "origination_caller_id_number=ana",
+        "origination_caller_id_name='Coaching Ana'", "sip_h_Call-Info=<sip:ccwhisper.invalid>;answer-after=0",
     ):  # fmt: skip
         assert f",{part}" in line
     number = job.removeprefix("Job-UUID: ")
@@ -378,9 +396,18 @@ def test_a_coach_is_rung_with_his_marks_and_nothing_of_a_key_can_get_through(ben
     assert bench.next() == ev.Ringing("n", "k1"), "a job ends once"
 
 
+def test_a_phone_of_its_own_kind_is_asked_in_its_own_way(bench: Bench) -> None:
+    bench.node._settings = replace(bench.node._settings, answer="none", answers={"9002@dom": "poly"})
+    bench.up()
+    for device, asked in (("9001@dom", False), ("9002@dom", True)):
+        (said,) = bench.do(fx.Dial("n", "s1", "k1", device, ("PCMU@8000h@20i",), 30, "ana", "Ana", record()))
+        assert ("sip_h_" in said) is asked
+        assert (",sip_h_Alert-Info=<http://ccwhisper.invalid/auto-answer>}" in said) is asked
+
+
 def test_a_coach_who_answers_is_no_failure(bench: Bench) -> None:
     bench.up()
-    (said,) = bench.do(fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i",), 30, "ana", record()))
+    (said,) = bench.do(fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i",), 30, "ana", "Ana", record()))
     bench.event("BACKGROUND_JOB", Job_UUID=said.split("Job-UUID: ")[1], body="+OK k1\n")
     bench.event("CHANNEL_PROGRESS", Unique_ID="k1")
     assert bench.next() == ev.Ringing("n", "k1")
@@ -485,7 +512,7 @@ def test_refusals_become_facts(bench, effect, start, facts) -> None:  # type: ig
 def test_a_dial_that_is_refused_at_once(bench: Bench) -> None:
     bench.up()
     bench.replies["bgapi"] = command_reply("-ERR command not found")
-    dial = fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i",), 30, "ana", record())
+    dial = fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i",), 30, "ana", "Ana", record())
     bench.do(dial)
     assert bench.kept == [ev.DialFailed("s1", "the switch refused bgapi originate")]
     assert bench.node._jobs == {}
@@ -493,7 +520,7 @@ def test_a_dial_that_is_refused_at_once(bench: Bench) -> None:
 
 def test_what_cannot_be_said_safely_is_not_said(bench: Bench) -> None:
     bench.up()
-    dial = fx.Dial("n", "s1", "k1", "9001@dom} &system(id)", ("PCMU@8000h@20i",), 30, "ana", record())
+    dial = fx.Dial("n", "s1", "k1", "9001@dom} &system(id)", ("PCMU@8000h@20i",), 30, "ana", "Ana", record())
     assert bench.do(dial, fx.Attach("n", "s2", "k1", "all", record())) == []
     assert [type(fact) for fact in bench.kept] == [ev.DialFailed, ev.CommandFailed]
 
@@ -534,7 +561,7 @@ def test_effects_for_a_connection_that_is_gone_are_thrown_away(bench: Bench) -> 
 
 def test_dead_men_and_jobs_of_the_life_before_are_forgotten(bench: Bench) -> None:
     bench.up()
-    (said,) = bench.do(fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i",), 30, "ana", record()))
+    (said,) = bench.do(fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i",), 30, "ana", "Ana", record()))
     bench.do(fx.ArmDeadman("n", "k1", "a1", 3))
     bench.events.close()
     assert isinstance(bench.next(), ev.NodeLost)

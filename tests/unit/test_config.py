@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccwhisper.coaching.modes import Talk
-from ccwhisper.coaching.policy import PolicyPart, QueuePolicy, Rules
+from ccwhisper.coaching.policy import Lamps, PolicyPart, QueuePolicy, Rules
 from ccwhisper.config import Config, ConfigError, load
 
 pytestmark = pytest.mark.unit
@@ -192,3 +192,12 @@ def test_the_password_of_the_database_is_in_the_environment(tmp_path: Path) -> N
     assert config.store_password is not None
     assert config.store_password.get_secret_value() == "secret"
     assert "secret" not in repr(config.store_password)
+
+
+def test_phones_and_lamps(tmp_path: Path) -> None:
+    text = NODE + '[coaching]\nanswer = "none"\nlamps = "all"\n[device."9002@dom"]\nanswer = "poly"\n'
+    config = loaded(tmp_path, text)
+    assert (config.coaching.answer, dict(config.answers)) == ("none", {"9002@dom": "poly"})
+    assert config.rules().lamps is Lamps.ALL
+    wrong = NODE + '[coaching]\nlamps = "some"\n[device.9002]\nanswer = "loud"\n'
+    assert {key for _, key in mistakes(tmp_path, wrong)} == {"coaching.lamps", "device.9002", "device.9002.answer"}

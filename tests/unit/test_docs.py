@@ -118,10 +118,11 @@ def test_every_key_of_the_configuration_is_described() -> None:
     described = {key for row in rows for key in re.findall(r"`([a-z]+\.[\w.<>]+)`", row.split("|")[1])}
     keys = set()
     for section, field in File.model_fields.items():
-        found = re.findall(r"\b(Service|Auth|Store|Node|Coaching|Queue|AgentEntry|Prove)\b", str(field.annotation))
+        sections = r"\b(Service|Auth|Store|Node|Coaching|Queue|AgentEntry|Device|Prove)\b"
+        found = re.findall(sections, str(field.annotation))
         assert found, section
         model = getattr(__import__("ccwhisper.settings", fromlist=["File"]), found[-1])
-        middle = ".<name>" if section == "queue" else ".<id>" if section == "agent" else ""
+        middle = ".<name>" if section == "queue" else ".<id>" if section in ("agent", "device") else ""
         for key in model.model_fields:
             if section == "queue" and key == "beep":
                 keys |= {f"queue.<name>.beep.{part}" for part in ("on", "level", "parts")}

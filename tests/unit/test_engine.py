@@ -28,7 +28,7 @@ HOURS = 3600.0
 
 
 class Port(SwitchPort):
-    """Keeps what it is told, but for the guard's looks, which go on beside everything else. `deaf` raises instead."""
+    """Keeps what it is told, but for guard and lamps, which go on beside everything else. `deaf` raises instead."""
 
     def __init__(self) -> None:
         self.told: Queue[fx.SwitchEffect] = Queue()
@@ -44,7 +44,7 @@ class Port(SwitchPort):
     def perform(self, effect: fx.SwitchEffect) -> None:
         if isinstance(effect, self.deaf):
             raise KeyError(effect.node)
-        if not isinstance(effect, fx.LookForTaps):
+        if not isinstance(effect, fx.LookForTaps | fx.ShowLamp):
             self.told.put(effect)
 
     def next(self) -> fx.SwitchEffect:

@@ -40,6 +40,12 @@ def test_events_become_facts() -> None:
     assert said("CHANNEL_PARK", Unique_ID="a") == [ev.Parked("n", "a")]
 
 
+def test_a_phone_that_subscribes_to_a_lamp() -> None:
+    assert said("PRESENCE_PROBE", to="coach-1001@dom") == [ev.LampProbed("n", "1001@dom")]
+    assert said("PRESENCE_PROBE", to="1001@dom", Unique_ID="a") == []
+    assert said("PRESENCE_PROBE") == []
+
+
 def test_a_parked_leg_is_ours_by_role_and_lease() -> None:
     mark = {"Unique-ID": "a", "variable_ccw_role": "coach", "variable_ccw_lease": OURS}
     assert list(facts("n", Event({"Event-Name": "CHANNEL_PARK", **mark}, ""), OURS)) == [ev.Parked("n", "a", ours=True)]
@@ -86,6 +92,7 @@ def test_what_a_client_sent_says_nothing(name: str) -> None:
         "Bridge-B-Unique-ID": "b",
         "Media-Bug-Function": "eavesdrop",
         "Channel-Write-Codec-Rate": "16000",
+        "to": "coach-1001@dom",
     }
     assert list(facts("n", Event(whole, ""), OURS))
     assert not list(facts("n", Event({**whole, "Command": f"sendevent {name}"}, ""), OURS))
