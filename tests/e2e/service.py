@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import re
@@ -137,6 +138,7 @@ class Service:
         self.keeper.stop()
         self.archive.stop()
         folder.cleanup()
+        gc.collect()  # requests that were broken off have left circles with sockets, which need the loop to close
         gevent.get_hub().destroy(destroy_loop=True)
 
     def run(self, act: Callable[[], T]) -> T:

@@ -73,16 +73,24 @@ class Running:
         for line in self.process.stdout:
             if text in line:
                 return line
-        raise AssertionError(f"no {text!r}: {self.process.stderr.read() if self.process.stderr else ''}")
+        raise AssertionError(f"no {text!r}: {self._broken_off()}")
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         self.process.send_signal(number)
         return self.over()
 
     def over(self) -> tuple[int, str]:
-        out, err = self.process.communicate(timeout=PATIENCE)
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end: {self._broken_off()}") from None
         assert "Traceback" not in err
         return self.process.returncode, out
+
+    def _broken_off(self) -> str:
+        """What it has said of its errors. Nothing of it stays."""
+        self.process.kill()
+        return self.process.communicate()[1]
 
 
 def test_calls(service: Service, run: Run) -> None:
