@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,12 @@ class Edit:
     new: str
 
 
+def _named(name: str) -> str:
+    """A name that fits into a comment of any encoding: an agent's may hold anything."""
+    plain = name.encode("ascii", "xmlcharrefreplace").decode()
+    return re.sub(r"-(?=-)|[<>\x00-\x1f]", "_", plain)
+
+
 def _block(source: Source, name: str, indent: str, lines: Iterable[str]) -> str:
     whole = (_BEGIN.format(name), *lines, _END.format(name))
     return source.newline.join(indent + line for line in whole)
@@ -33,7 +40,8 @@ def inserted(source: Source, name: str, parent: Tag, lines: Sequence[str], *, la
     at = parent.children[-1].end if last and parent.children else parent.opened
     if parent.closing == parent.end:
         raise InstallError("not_well_formed", f"{source.path}:{source.line(at)}: <{parent.name}/> holds nothing")
-    return Edit(name, at, "", source.newline + _block(source, name, source.inner(parent), lines))
+    block = _block(source, _named(name), source.inner(parent), lines)
+    return Edit(_named(name), at, "", source.newline + block)
 
 
 def replaced(source: Source, name: str, tag: Tag, *lines: str) -> Edit:
@@ -44,7 +52,8 @@ def replaced(source: Source, name: str, tag: Tag, *lines: str) -> Edit:
     if source.text[begin : tag.start].strip() or source.text[tag.end : end].strip():
         where = f"{source.path}:{source.line(tag.start)}"
         raise InstallError("shares_its_line", f"{where}: <{tag.name}> must stand on a line of its own")
-    return Edit(name, begin, source.text[begin : tag.end], _block(source, name, source.indent(tag), lines))
+    block = _block(source, _named(name), source.indent(tag), lines)
+    return Edit(_named(name), begin, source.text[begin : tag.end], block)
 
 
 def applied(text: str, edits: Iterable[Edit]) -> str:

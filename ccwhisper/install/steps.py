@@ -122,8 +122,9 @@ class Steps:
     def _agents(self) -> None:
         for part in self._parts.values():
             if part.kind is Kind.GROUP:
-                for name in self._wish.groups or (self._only_group(),):
-                    source, tag = self._source(self._one("directory", "group", name))
+                for holder in self._holders():
+                    name = holder.get("name")
+                    source, tag = self._source(holder)
                     for inside in ("params", "variables"):
                         self._merge(source, tag, inside, part, f"{part.name} {inside} of {name}")
 
@@ -142,18 +143,24 @@ class Steps:
             whole = [f"<{inside}>", *(f"  {line}" for line in lines), f"</{inside}>"]
             self._add(source, inserted(source, name, group, whole))
 
-    def _only_group(self) -> str:
-        """Users of type pointer only say where else a user is found."""
-        names = [
-            group.get("name")
-            for group in self._in("directory", "group")
-            if any(user.get("type") != "pointer" for user in group.walk("user"))
-        ]
-        if len(names) == 1:
-            return names[0]
-        if not names:
-            raise InstallError("group_missing", "the directory has no group with users; name one")
-        raise InstallError("group_ambiguous", f"say which group's users are agents: {', '.join(sorted(names))}")
+    def _holders(self) -> list[Element]:
+        """Whose <params> the agents get: the groups that were named, the only one with users, or a domain without any.
+
+        Users of type pointer only say where else a user is found."""
+        if self._wish.groups:
+            return [self._one("directory", "group", name) for name in self._wish.groups]
+        for kind in ("group", "domain"):
+            found = [
+                each
+                for each in self._in("directory", kind)
+                if any(user.get("type") != "pointer" for user in each.walk("user"))
+            ]
+            if len(found) > 1:
+                names = ", ".join(sorted(each.get("name") for each in found))
+                raise InstallError("group_ambiguous", f"say which {kind}'s users are agents: {names}")
+            if found:
+                return found
+        raise InstallError("group_missing", "the directory has no users; leave the step agents out")
 
     def _contacts(self) -> None:
         """Contacts of mod_callcenter that do not go through the directory, and so get nothing from it."""

@@ -168,6 +168,18 @@ def test_contacts_that_bypass_the_directory_get_the_buffer(conf: Path) -> None:
     assert text.count(buffer) == 3
 
 
+def test_an_agent_s_name_may_hold_anything(conf: Path) -> None:
+    path = conf / "autoload_configs/callcenter.conf.xml"
+    path.write_text(path.read_text().replace('"3002@example.org"', '"Юлия --> 3002"'))
+    before = everything(conf)
+    done(conf)
+    text = path.read_text()
+    assert text.count("-->") == 3 * 2 + 1  # two comments for each contact, and the name as it is
+    assert "Юлия --> 3002" in text
+    plan.carry_out(plan.uninstall(conf))
+    assert everything(conf) == before
+
+
 def test_the_command_knows_every_step() -> None:
     from ccwhisper.cli.node import _STEPS
 
@@ -277,6 +289,16 @@ def test_a_setting_of_the_group_that_is_there_already_is_the_administrator_s(con
     text = (conf / "directory/default.xml").read_text()
     assert text.count("dial-var-jitterbuffer_msec") == 1
     assert text.count("dial-var-rtp_jitter_buffer_during_bridge") == 1
+
+
+def test_users_without_a_group_get_it_from_their_domain(conf: Path) -> None:
+    change(conf, "directory/default.xml", '<group name="staff">', "")
+    change(conf, "directory/default.xml", "</group>", "")
+    done(conf)
+    lines = (conf / "directory/default.xml").read_text().splitlines()
+    assert lines.index('  <domain name="example.org">') + 1 == next(
+        i for i, line in enumerate(lines) if "install" in line
+    )
 
 
 def test_an_event_socket_with_a_list_is_the_administrator_s(conf: Path) -> None:
