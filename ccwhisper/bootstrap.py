@@ -27,6 +27,7 @@ from ccwhisper.store.errors import StoreError
 from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchSettings
 from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
+from ccwhisper.web.browser_phones import BrowserSettings
 from ccwhisper.web.journal import Journal
 
 logger = logging.getLogger("ccwhisper")
@@ -64,13 +65,13 @@ class Service:
         self.keeper.start()
         self.journal.start()
         self.engine.start()
-        self.web.sockets.start()
+        self.web.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.web.sockets.stop()
+        self.web.stop()
         self.engine.stop()
         self.journal.stop()
         self.keeper.stop()
@@ -102,7 +103,14 @@ def build(config: Config) -> Service:
     journal = Journal(engine)
     keeper = Keeper(engine, archive)
     web = create_web(
-        engine, _auth(config), journal, archive, keeper, origins=config.service.origins, frames=config.service.frames
+        engine,
+        _auth(config),
+        journal,
+        archive,
+        keeper,
+        origins=config.service.origins,
+        frames=config.service.frames,
+        browsers=_browsers(config),
     )
     return Service(engine, web, archive, journal, keeper)
 
@@ -133,6 +141,22 @@ def _usable(config: Config) -> Database:
     finally:
         found.close()  # for now: it opens again when there is something to write
     return found
+
+
+def _browsers(config: Config) -> BrowserSettings | None:
+    """How coaches' browsers are relayed; None where no node has a profile for them."""
+    switches = {}
+    for node in config.nodes:
+        if node.browsers:
+            host, _, port = node.browsers.rpartition(":")
+            switches[node.name] = (host.strip("[]"), int(port))
+    ice = []
+    for server in config.browser_phone.ice_servers:
+        given = {"urls": list(server.urls), "username": server.username}
+        if server.credential_env:
+            given["credential"] = config.ice_credentials[server.credential_env].get_secret_value()
+        ice.append({name: value for name, value in given.items() if value is not None})
+    return BrowserSettings(switches, ice) if switches else None
 
 
 def _auth(config: Config) -> Auth:

@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from ccwhisper.coaching.model import Agent
 from ccwhisper.coaching.policies import layered
 from ccwhisper.coaching.policy import Lamps, Rules
-from ccwhisper.settings import AgentEntry, Auth, Coaching, File, Node, Queue, Service, Store
+from ccwhisper.settings import AgentEntry, Auth, BrowserPhone, Coaching, File, Node, Queue, Service, Store
 
 MIN_JWT_SECRET_BYTES: Final = 32
 """RFC 7518, 3.2: a key for HS256 has at least the size of the hash."""
@@ -49,7 +49,7 @@ class ConfigError(Exception):
 @dataclass(frozen=True, slots=True)
 class Config:
     """A checked file with the secrets that it names. `jwt_secret` is None when keys come from a JWKS URL;
-    `passwords` are the nodes', by name."""
+    `passwords` are the nodes', by name, `ice_credentials` those of the TURN servers, by their variables' names."""
 
     path: Path
     service: Service
@@ -57,12 +57,14 @@ class Config:
     store: Store
     nodes: tuple[Node, ...]
     coaching: Coaching
+    browser_phone: BrowserPhone
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentEntry]
     answers: Mapping[str, str]
     jwt_secret: SecretStr | None
     passwords: Mapping[str, SecretStr]
     store_password: SecretStr | None
+    ice_credentials: Mapping[str, SecretStr]
 
     @property
     def state_directory(self) -> Path:
@@ -108,6 +110,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     problems = [problem for check in _CHECKS for problem in check(file)]
     secret, passwords = _secrets(file, environ, problems)
     store_password = _store_password(file, environ, problems)
+    credentials = _ice_credentials(file, environ, problems)
     if problems:
         raise ConfigError(path, problems)
     return Config(
@@ -117,12 +120,14 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         store=file.store,
         nodes=tuple(file.node),
         coaching=file.coaching,
+        browser_phone=file.browser_phone,
         queues=MappingProxyType(file.queue),
         agents=MappingProxyType(file.agent),
         answers=MappingProxyType({name: device.answer for name, device in file.device.items()}),
         jwt_secret=secret,
         passwords=MappingProxyType(passwords),
         store_password=store_password,
+        ice_credentials=MappingProxyType(credentials),
     )
 
 
@@ -229,3 +234,15 @@ def _store_password(file: File, environ: Mapping[str, str], problems: list[Probl
     if not environ.get(name):
         problems.append(Problem("secret_missing", "store.password_env", f"the environment has no {name}"))
     return SecretStr(environ.get(name, ""))
+
+
+def _ice_credentials(file: File, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, SecretStr]:
+    found = {}
+    for index, server in enumerate(file.browser_phone.ice_servers):
+        name = server.credential_env
+        if name and not environ.get(name):
+            key = f"browser_phone.ice_servers[{index}].credential_env"
+            problems.append(Problem("secret_missing", key, f"the environment has no {name}"))
+        if name:
+            found[name] = SecretStr(environ.get(name, ""))
+    return found

@@ -56,6 +56,19 @@ def _address(value: str) -> str:
     return value
 
 
+def _loopback(value: str) -> str:
+    host, _, port = _address(value).rpartition(":")
+    if port == "0" or not (host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback):
+        raise ValueError("must be on loopback, or the near end of a tunnel: it takes whoever connects for the service")
+    return value
+
+
+def _ice(value: str) -> str:
+    if not re.fullmatch(r"(stuns?|turns?):[A-Za-z0-9.:\[\]-]{1,253}(\?transport=(udp|tcp))?", value):
+        raise ValueError("must be a URI such as stun:stun.example.org or turns:turn.example.org:443?transport=tcp")
+    return value
+
+
 EnvName = Annotated[str, _matching(r"[A-Z_][A-Z0-9_]{0,127}", "the name of an environment variable")]
 QueueName = Annotated[str, Field(min_length=1, max_length=128)]
 Frequency = Annotated[int, Field(ge=100, le=3400)]
@@ -125,12 +138,14 @@ class Auth(_Section):
 
 
 class Node(_Section):
-    """One FreeSWITCH and its Event Socket."""
+    """One FreeSWITCH and its Event Socket. `browsers` is its WebSocket for coaches' browsers; without it nobody can
+    coach from the browser there."""
 
     name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dot, dash, underscore")]
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8021
     password_env: EnvName
+    browsers: Annotated[str, AfterValidator(_loopback)] | None = None
 
 
 def _database(value: str) -> str:
@@ -239,6 +254,20 @@ class Queue(_Section):
         )
 
 
+class IceServer(_Section):
+    """A STUN or TURN server, for coaches whose browsers do not reach the switch directly."""
+
+    urls: Annotated[list[Annotated[str, AfterValidator(_ice)]], Field(min_length=1)]
+    username: str | None = None
+    credential_env: EnvName | None = None
+
+
+class BrowserPhone(_Section):
+    """How coaches' browsers reach the switch's media."""
+
+    ice_servers: list[IceServer] = []
+
+
 class AgentEntry(_Section):
     """A known agent: the directory users whose legs are his, and the queues that he serves."""
 
@@ -289,6 +318,7 @@ class File(_Section):
     store: Store = Store()
     node: Annotated[list[Node], Field(min_length=1)]
     coaching: Coaching = Coaching()
+    browser_phone: BrowserPhone = BrowserPhone()
     queue: dict[QueueName, Queue] = {}
     agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}
     device: dict[Annotated[str, AfterValidator(_user)], Device] = {}

@@ -19,6 +19,10 @@ AgentId = str
 NodeName = str
 CueId = str
 
+BROWSERS = "browser.invalid"
+"""The domain of devices that are open pages: user@browser.invalid. A name below `.invalid` never exists (RFC 2606), so
+it is no phone's."""
+
 # Any constant will do; it only has to stay the same, so that every service computes the same id for the same pair.
 _CALLS = UUID("5e9b9c4c-54d7-4c7e-9d55-0f3a5b2c8a11")
 
@@ -26,6 +30,11 @@ _CALLS = UUID("5e9b9c4c-54d7-4c7e-9d55-0f3a5b2c8a11")
 def call_id(a: LegId, b: LegId) -> CallId:
     """The id of the call between two legs: the same for either order, on every service, after every restart."""
     return str(uuid5(_CALLS, "|".join(sorted((a, b)))))
+
+
+def is_browser(device: str) -> bool:
+    """Whether a device is an open page, and no phone."""
+    return device.endswith(f"@{BROWSERS}")
 
 
 class Follow(Enum):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
-from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, Phase, Session
+from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, Phase, Session, is_browser
 from ccwhisper.coaching.modes import PATHS, Mode, Talk
 from ccwhisper.coaching.policy import TAKE_OVER, check_allowed, check_mode, visible
 from ccwhisper.coaching.turn import Turn
@@ -42,7 +42,8 @@ def start(turn: Turn, ask: cmd.Start) -> None:
             raise Conflict("device_busy", f"The device {device} is already in a coaching session.")
     if turn.crowd(agent) >= turn.policy(call).max_coaches:
         raise Conflict("too_many_coaches", "This call has as many coaches as its queue allows.")
-    codecs = codecs_for(leg.rate if leg else 8000, leg.codec if leg else "", ask.follow is Follow.AGENT)
+    wide = leg is not None and leg.rate >= 16000 and ask.follow is not Follow.AGENT
+    codecs = codecs_for(wide, leg.codec if leg else "", is_browser(device))
     known = turn.rules.agents.get(agent)
     session = Session(
         id=ask.session,
@@ -59,7 +60,7 @@ def start(turn: Turn, ask: cmd.Start) -> None:
         wanted=ask.mode,
         talk=ask.talk or turn.policy(call).talk,
         follow=ask.follow,
-        rate=16000 if any(name.startswith("G722") for name in codecs) else 8000,
+        rate=16000 if wide else 8000,
         started_at=ask.at,
         deadline=turn.now + turn.rules.ring_seconds + 2.0,
     )
@@ -73,11 +74,13 @@ def start(turn: Turn, ask: cmd.Start) -> None:
     turn.audit("start", session, ask.mode.value)
 
 
-def codecs_for(rate: int, codec: str, follows_agent: bool) -> tuple[str, ...]:
+def codecs_for(wide: bool, codec: str, browser: bool) -> tuple[str, ...]:
     """The codecs to offer a coach's phone. Its decoded rate must not be above the agent's, or the whisper is garbage;
     a coach who follows the agent meets legs not known yet, and is kept at 8 kHz. The agent's own codec comes first,
-    which saves a conversion."""
-    names = WIDE if rate >= 16000 and not follows_agent else NARROW
+    which saves a conversion. A browser speaks Opus, which the switch decodes in whichever rate it is told."""
+    if browser:
+        return ("opus@16000h@20i" if wide else "opus@8000h@20i",)
+    names = WIDE if wide else NARROW
     return tuple(sorted(names, key=lambda name: not name.startswith(codec.upper() + "@")))
 
 

@@ -38,7 +38,7 @@ USUAL_PLACES = (
 )
 
 #: The profiles of `freeswitch-conf/`.
-PROFILES = ("phones", "trunk")
+PROFILES = ("phones", "trunk", "browsers")
 
 # Below the range that the kernel hands out to clients (32768 and up on Linux), so that no passing socket takes a port
 # between our look and the switch's bind. Media and signalling apart: nodes side by side cannot meet there either.
@@ -149,7 +149,9 @@ class PrivateNode:
         self.host = "127.0.0.1"
         self.domain = domain or self.host
         self.trunk_peer = trunk_peer
-        self.phones_port, self.trunk_port, self.esl_port = _free_ports(self.host, 3)
+        self.phones_port, self.trunk_port, self.esl_port, self._browsers_port, self.browsers_ws_port = _free_ports(
+            self.host, 5
+        )
         self.rtp_min = random.choice(_MEDIA_BLOCKS)
         self.rtp_max = self.rtp_min + _MEDIA_BLOCKS.step - 2
         self.esl_password = secrets.token_hex(16)
@@ -192,6 +194,8 @@ class PrivateNode:
             "CCW_PHONES_PORT": str(self.phones_port),
             "CCW_TRUNK_PORT": str(self.trunk_port),
             "CCW_TRUNK_PEER": self.trunk_peer,
+            "CCW_BROWSERS_PORT": str(self._browsers_port),
+            "CCW_BROWSERS_WS_PORT": str(self.browsers_ws_port),
             "CCW_ESL_PORT": str(self.esl_port),
             "CCW_ESL_PASSWORD": self.esl_password,
             "CCW_RTP_MIN": str(self.rtp_min),

@@ -111,6 +111,8 @@ class ServiceProcess:
         agents: Iterable[str] = AGENTS,
         program: Sequence[str] = PROGRAM,
     ) -> None:
+        browsers = getattr(node, "browsers_ws_port", None)
+        more = [f'browsers = "{node.host}:{browsers}"'] if browsers else []
         self._node = node
         self._program = tuple(program)
         self._directory = tempfile.TemporaryDirectory(prefix="ccwhisper-service-", ignore_cleanup_errors=True)
@@ -127,6 +129,7 @@ class ServiceProcess:
             f'host = "{node.host}"',
             f"port = {node.esl_port}",
             'password_env = "CCW_ESL_PASSWORD"',
+            *more,
         ]
         for agent in agents:
             lines += [

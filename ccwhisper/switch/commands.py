@@ -86,6 +86,22 @@ class Endpoint:
         return f"user/{self.user}@{self.domain}"
 
 
+@dataclass(frozen=True, slots=True)
+class Registration(Endpoint):
+    """Whoever has registered an address at a profile, by whatever connection, without a look at the directory."""
+
+    profile: str
+
+    def __post_init__(self) -> None:
+        super(Registration, self).__post_init__()
+        grammar.matched(_USER, self.profile, "a profile's name")
+
+    @property
+    def dial(self) -> str:
+        """The dial string."""
+        return f"sofia/{self.profile}/{self.user}%{self.domain}"
+
+
 def user(name: str, domain: str) -> Endpoint:
     """The endpoint of a directory user. The domain is a host name or an IPv4 address."""
     return Endpoint(name, domain)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.model import is_browser
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch import records
@@ -47,6 +48,11 @@ ANSWERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 """The words of the configuration, and the headers that they put into the INVITE. A phone that does not know them, or is
 set not to obey them, rings."""
 
+BROWSER_PROFILE: Final = "browsers"
+"""The profile of `freeswitch-conf/` at which coaches' browsers are registered."""
+
+SESSION_HEADER: Final = "X-CCW-Session"
+
 _LONGEST: Final = 60
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9 ._+-]+")
 
@@ -77,4 +83,8 @@ def ring(effect: fx.Dial, installation: str, title: str, answer: str) -> Command
     number = plain(effect.caller_number).replace(" ", "")
     if number:
         variables["origination_caller_id_number"] = number
+    if is_browser(effect.device):
+        # By the header its relay and its page know that the call is theirs to answer.
+        where = cmd.Registration(user, domain, BROWSER_PROFILE)
+        return cmd.originate(variables, where, headers={SESSION_HEADER: effect.session})
     return cmd.originate(variables, cmd.user(user, domain), headers=ANSWERS[answer])

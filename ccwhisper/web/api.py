@@ -66,7 +66,7 @@ def health(at: Counter) -> Health:
 @TABLE.operation("GET", "/me", Me)
 def me(it: Context) -> Me:
     """Who the token says one is."""
-    return me_view(it.who)
+    return me_view(it.who, it.phones is not None)
 
 
 @TABLE.operation("GET", "/calls", CallList, query=CallsQuery, scope=VIEW)
@@ -108,7 +108,7 @@ def start_session(it: Context) -> SessionView:
     session = str(uuid4())
     it.engine.ask(
         cmd.Start(
-            actor=it.actor,
+            actor=it.phones.widened(it.actor) if it.phones else it.actor,
             session=session,
             leg=str(uuid4()),
             at=time.time(),

@@ -17,6 +17,7 @@ from ccwhisper.engine import Engine
 from ccwhisper.web import errors
 from ccwhisper.web.api import TABLE
 from ccwhisper.web.auth import Auth
+from ccwhisper.web.browser_phones import BrowserPhones, BrowserSettings
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits
 from ccwhisper.web.openapi import document
@@ -54,6 +55,19 @@ class Web:
 
     app: Flask
     sockets: Sockets
+    phones: BrowserPhones | None = None
+
+    def start(self) -> None:
+        """Push from now on."""
+        self.sockets.start()
+        if self.phones:
+            self.phones.start()
+
+    def stop(self) -> None:
+        """Push no more."""
+        if self.phones:
+            self.phones.stop()
+        self.sockets.stop()
 
 
 def create_web(
@@ -65,12 +79,18 @@ def create_web(
     limits: Limits | None = None,
     origins: Sequence[str] = (),
     frames: Sequence[str] = (),
+    browsers: BrowserSettings | None = None,
 ) -> Web:
     """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
-    whose pages may connect by Socket.IO and use the API, `frames` those whose pages may hold the agent's panel."""
-    counter = Counter(engine, journal, auth, limits or Limits(), trail, policies)
+    whose pages may connect by Socket.IO and use the API, `frames` those whose pages may hold the agent's panel. With
+    `browsers`, pages may be phones."""
+    phones = BrowserPhones(engine, auth, browsers, origins) if browsers else None
+    counter = Counter(engine, journal, auth, limits or Limits(), trail, policies, phones)
     app = _app(counter, frames, frozenset(origins))
-    return Web(app, Sockets(app, counter, TABLE, origins))
+    sockets = Sockets(app, counter, TABLE, origins)
+    if phones:
+        app.wsgi_app = phones.middleware(app.wsgi_app)  # type: ignore[method-assign]
+    return Web(app, sockets, phones)
 
 
 def _app(counter: Counter, frames: Sequence[str], origins: frozenset[str]) -> Flask:

@@ -19,7 +19,7 @@ from gevent.lock import BoundedSemaphore
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ccwhisper.coaching.errors import Unavailable
-from ccwhisper.coaching.model import Actor, AgentId
+from ccwhisper.coaching.model import Actor, AgentId, is_browser
 from ccwhisper.web.errors import Unauthorised
 from ccwhisper.web.strangers import Strangers
 
@@ -118,7 +118,7 @@ def _word(value: str) -> str:
 
 
 def _device(value: str) -> str:
-    if not _DEVICE.fullmatch(value):
+    if not _DEVICE.fullmatch(value) or is_browser(value):  # an open page is nobody's by a token
         raise ValueError("must be user@domain")
     return value
 

@@ -70,8 +70,9 @@ class Client:
 class Feed:
     """Follows the engine's notices, and tells the clients."""
 
-    def __init__(self, engine: Engine, journal: Journal, tell: Tell) -> None:
+    def __init__(self, engine: Engine, journal: Journal, tell: Tell, browser_phone: bool = False) -> None:
         self._engine, self._journal, self._tell = engine, journal, tell
+        self._browser_phone = browser_phone
         self._clients: dict[str, Client] = {}
         self._told: dict[Scope, int] = {}
         self._seq = 0
@@ -114,7 +115,9 @@ class Feed:
     def snapshot(self, client: Client) -> None:
         """Everything as it is now."""
         seq = self._engine.log.seq  # before the state: an event told twice does no harm, one not told does
-        told: dict[str, Any] = self._head(seq) | {"me": me_view(client.who).model_dump(mode="json")}
+        told: dict[str, Any] = self._head(seq) | {
+            "me": me_view(client.who, self._browser_phone).model_dump(mode="json")
+        }
         if client.scope is not None:
             shared = Desk(self._engine, self._journal, client.scope.actor)
             mine = Desk(self._engine, self._journal, client.who.actor)

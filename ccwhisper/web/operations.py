@@ -19,6 +19,7 @@ from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden, Invali
 from ccwhisper.coaching.model import Actor, State
 from ccwhisper.engine import Engine
 from ccwhisper.web.auth import Auth, Principal
+from ccwhisper.web.browser_phones import BrowserPhones
 from ccwhisper.web.desk import Desk
 from ccwhisper.web.errors import Unauthorised, WrongMediaType
 from ccwhisper.web.journal import Journal
@@ -51,6 +52,7 @@ class Context:
     desk: Desk
     trail: Trail
     policies: Policies
+    phones: BrowserPhones | None
     origin: str
     ask: Any
 
@@ -171,6 +173,7 @@ class Counter:
     limits: Limits
     trail: Trail
     policies: Policies
+    phones: BrowserPhones | None = None
 
     def perform(
         self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], ask: Callable[[], Ask | None]
@@ -185,7 +188,7 @@ class Counter:
                 self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
             raise
         desk = Desk(self.engine, self.journal, who.actor)
-        context = Context(self.engine, who, desk, self.trail, self.policies, origin, checked)
+        context = Context(self.engine, who, desk, self.trail, self.policies, self.phones, origin, checked)
         return each.handler(context, **variables)
 
     def _checked(self, each: Operation, who: Principal, ask: Callable[[], Ask | None]) -> Ask | None:

@@ -353,6 +353,7 @@ class Me(Answer):
     roles: list[Text]
     queues: list[Text]
     devices: list[Text]
+    browser_phone: Annotated[bool, Field(description="Whether an open page can be a device, too.")]
     agent: Text | None
     expires_at: float
 

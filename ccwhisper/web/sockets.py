@@ -78,7 +78,7 @@ class Sockets:
             **self._server.eio._async,
             "websocket": self.connections.driver(MAX_MESSAGE),
         }
-        self.feed = Feed(counter.engine, counter.journal, self._tell)
+        self.feed = Feed(counter.engine, counter.journal, self._tell, counter.phones is not None)
         self._expiries: dict[str, gevent.Greenlet[..., Any]] = {}
         self.io.on_event("connect", self._connect)
         self.io.on_event("disconnect", self._disconnect)

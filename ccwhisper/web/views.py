@@ -123,8 +123,8 @@ def _queue_rules(policy: QueuePolicy) -> QueueRules:
     return QueueRules(modes=words(policy)["modes"], talk=policy.talk, cues=list(policy.cues))
 
 
-def me_view(who: Principal) -> Me:
-    """What the token says."""
+def me_view(who: Principal, browser_phone: bool) -> Me:
+    """What the token says, and whether pages may be phones here."""
     return Me(
         id=who.actor.id,
         name=who.actor.name,
@@ -132,6 +132,7 @@ def me_view(who: Principal) -> Me:
         roles=sorted(who.actor.roles),
         queues=sorted(who.actor.queues),
         devices=list(who.actor.devices),
+        browser_phone=browser_phone,
         agent=who.agent,
         expires_at=who.expires_at,
     )

@@ -93,3 +93,36 @@ class Connections:
                     start_response.__self__.close_connection = True  # type: ignore[attr-defined]
 
         return HardenedWebSocket
+
+
+def converse(
+    environ: dict[str, Any],
+    start_response: Callable[..., Any],
+    handler: Callable[[Any], None],
+    subprotocol: str,
+    max_message: int,
+    ping_seconds: float,
+) -> Iterable[bytes]:
+    """Upgrade one request, and let `handler` converse with the client: its argument has `send`, `receive` and `close`
+    of simple-websocket, which raise ConnectionClosed when the client has gone or has not answered two pings."""
+
+    def whole(it: Any) -> Iterable[bytes]:
+        it.ws.sock = sock = Whole(it.ws.sock)
+        try:
+            handler(it.ws)
+        finally:
+            sock.shut()
+        return []
+
+    driver = WebSocketWSGI(whole, None)
+    driver.server_args |= {
+        "subprotocols": [subprotocol],
+        "max_message_size": max_message,
+        "ping_interval": ping_seconds,
+    }
+    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    try:
+        answer: Iterable[bytes] = driver(environ, start_response)
+        return answer
+    finally:
+        start_response.__self__.close_connection = True  # type: ignore[attr-defined] # as above

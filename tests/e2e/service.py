@@ -30,6 +30,7 @@ from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.web.app import create_web, make_server
 from ccwhisper.web.auth import Auth, Keys, SharedSecret
+from ccwhisper.web.browser_phones import BrowserSettings
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits
 
@@ -81,10 +82,12 @@ class Service:
         keys: Keys | None = None,
         limits: Limits | None = None,
         origins: Sequence[str] = (),
+        browsers: Callable[[], BrowserSettings] | None = None,
         **auth: Any,
     ) -> None:
         self._rules = rules
         self._origins = origins
+        self._browsers = browsers
         self._limits = limits or Limits(rate=10_000, burst=10_000)  # a test is faster than any person
         self._auth = Auth(keys or SharedSecret(SECRET), **{"algorithms": ("HS256",), **auth})
         self._ready = threading.Event()
@@ -122,8 +125,11 @@ class Service:
         self.engine.start()
         journal = Journal(self.engine)
         journal.start()
-        web = create_web(self.engine, self._auth, journal, self.archive, self.keeper, self._limits, self._origins)
-        web.sockets.start()
+        browsers = self._browsers() if self._browsers else None
+        web = create_web(
+            self.engine, self._auth, journal, self.archive, self.keeper, self._limits, self._origins, browsers=browsers
+        )
+        web.start()
         server = make_server(web.app, "127.0.0.1", 0)
         server.start()
         self.sockets = web.sockets
@@ -132,7 +138,7 @@ class Service:
         self._ready.set()
         self._stopped.wait()
         server.stop(timeout=0)
-        web.sockets.stop()
+        web.stop()
         journal.stop()
         self.engine.stop()
         self.keeper.stop()

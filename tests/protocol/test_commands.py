@@ -46,6 +46,10 @@ ALICE = c.user("1001", "pbx.example.org")
         (c.uuid_park(COACH), f"uuid_park {COACH}"),
         (c.originate({}, ALICE), "originate user/1001@pbx.example.org &park()"),
         (
+            c.originate({}, c.Registration("0f", "browser.invalid", "browsers")),
+            "originate sofia/browsers/0f%browser.invalid &park()",
+        ),
+        (
             c.originate({"a": "x y", "absolute_codec_string": "^^:PCMU:PCMA"}, ALICE, f"eavesdrop:{AGENT},park"),
             f"originate {{a='x y',absolute_codec_string=^^:PCMU:PCMA}}user/1001@pbx.example.org"
             f" 'eavesdrop:{AGENT},park' inline",
@@ -132,6 +136,7 @@ REFUSED = [
     lambda: c.originate({"a": "x:_:y"}, ALICE),
     lambda: c.originate({"a": "x|y"}, ALICE),
     lambda: c.originate({"a,b": "x"}, ALICE),
+    lambda: c.Registration("0f", "browser.invalid", "phones/x"),
     lambda: c.originate({}, ALICE, "system:id"),
     lambda: c.originate({}, ALICE, "eavesdrop:all,park"),
     lambda: c.originate({}, ALICE, "eavesdrop"),

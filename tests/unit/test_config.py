@@ -98,6 +98,19 @@ def test_what_a_queue_may_say(tmp_path: Path) -> None:
         (NODE + "[auth]\njwks_url = 'https://id/keys'\nsecret_env = 'A'\n", "auth_ambiguous", "auth"),
         (NODE + "[auth]\nsecret_env = 'ELSEWHERE'\n", "secret_missing", "auth.secret_env"),
         (NODE + NODE, "node_twice", "node[1].name"),
+        (NODE + "browsers = '192.0.2.1:5066'\n", "value_invalid", "node[0].browsers"),
+        (NODE + "browsers = '127.0.0.1:0'\n", "value_invalid", "node[0].browsers"),
+        (NODE + "browsers = 'loopback'\n", "value_invalid", "node[0].browsers"),
+        (
+            NODE + "[[browser_phone.ice_servers]]\nurls = ['https://turn.example.org']\n",
+            "value_invalid",
+            "browser_phone.ice_servers[0].urls[0]",
+        ),
+        (
+            NODE + "[[browser_phone.ice_servers]]\nurls = ['turn:a.example']\ncredential_env = 'ELSEWHERE'\n",
+            "secret_missing",
+            "browser_phone.ice_servers[0].credential_env",
+        ),
         ("[[node]]\nname = 'fs1'\n", "key_missing", "node[0].password_env"),
         (NODE + "[coaching]\nlease_seconds = 8\n", "lease_too_short", "coaching.lease_seconds"),
         (

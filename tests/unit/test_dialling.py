@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -78,3 +79,9 @@ def test_the_number_is_the_agents_extension(agent: Agent | None, number: str) ->
     world.start(call)
     [effect] = world.take(fx.Dial)
     assert (effect.caller_number, effect.agent_name) == (number, "Ana" if agent else "ana@dom")
+
+
+def test_a_browser_is_rung_where_it_is_registered_with_the_session_that_it_is_for() -> None:
+    text = ring(replace(dial(), device="0f@browser.invalid"), "installation", "Coaching", "common").text
+    assert text.endswith(",sip_h_X-CCW-Session=s1}sofia/browsers/0f%browser.invalid &park()")
+    assert "Call-Info" not in text

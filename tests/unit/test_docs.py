@@ -115,10 +115,10 @@ CONFIGURATION = ROOT / "docs/configuration.md"
 
 def test_every_key_of_the_configuration_is_described() -> None:
     rows = [line for line in CONFIGURATION.read_text().splitlines() if line.startswith("| `")]
-    described = {key for row in rows for key in re.findall(r"`([a-z]+\.[\w.<>]+)`", row.split("|")[1])}
+    described = {key for row in rows for key in re.findall(r"`([a-z_]+\.[\w.<>]+)`", row.split("|")[1])}
     keys = set()
     for section, field in File.model_fields.items():
-        sections = r"\b(Service|Auth|Store|Node|Coaching|Queue|AgentEntry|Device|Prove)\b"
+        sections = r"\b(Service|Auth|Store|Node|Coaching|BrowserPhone|Queue|AgentEntry|Device|Prove)\b"
         found = re.findall(sections, str(field.annotation))
         assert found, section
         model = getattr(__import__("ccwhisper.settings", fromlist=["File"]), found[-1])

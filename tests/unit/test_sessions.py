@@ -175,6 +175,22 @@ def test_codecs_fit_the_agents_leg(world: World) -> None:
     assert offers == [["PCMA", "PCMU"], ["G722", "PCMU", "PCMA"], ["PCMU", "PCMA"]]
 
 
+def test_a_browser_is_offered_opus_in_the_rate_of_the_agents_leg(world: World) -> None:
+    narrow = world.bridge(caller_leg("c1"), agent_leg("a1", codec="PCMA"))
+    wide = world.bridge(caller_leg("c2"), agent_leg("a2", "1002@dom", rate=48000, codec="opus"))
+    assert narrow
+    assert wide
+    actors = [coach(name, devices=(f"{name}@browser.invalid",)) for name in ("carla", "dora", "emil")]
+    rates = [
+        world.start(narrow, actors[0]).rate,
+        world.start(wide, actors[1]).rate,
+        world.start(wide, actors[2], follow=Follow.AGENT).rate,
+    ]
+    offers = [each.codecs for each in world.take(fx.Dial)]
+    assert offers == [("opus@8000h@20i",), ("opus@16000h@20i",), ("opus@8000h@20i",)]
+    assert rates == [8000, 16000, 8000]
+
+
 def coached_by(world: World, call: Call, rate: int, mode: Mode = Mode.WHISPER) -> Session:
     """A session whose phone has answered with a codec of this rate."""
     session = world.start(call, mode=mode)

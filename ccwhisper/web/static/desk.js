@@ -19,6 +19,7 @@ export class Desk extends EventTarget {
   constructor(address) {
     super();
     this.address = address;
+    this.token = null;
     /** signed-out, connecting, live, stale, refused */
     this.status = "signed-out";
     this.refusal = null;
@@ -49,6 +50,7 @@ export class Desk extends EventTarget {
 
   connect(token) {
     this.socket?.close();
+    this.token = token;
     this.status = "connecting";
     this.refusal = null;
     const socket = io(this.address, { transports: ["websocket"], auth: { token }, reconnectionDelayMax: 3000 });
@@ -74,6 +76,7 @@ export class Desk extends EventTarget {
   /** Forget the token; `refusal` says why. */
   signOut(refusal = null) {
     sessionStorage.removeItem("ccwhisper.token");
+    this.token = null;
     this.refusal = refusal;
     this.status = refusal ? "refused" : "signed-out";
     this.me = this.panel = null;

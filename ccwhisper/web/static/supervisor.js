@@ -3,8 +3,10 @@ import { Desk, takeToken } from "./desk.js";
 import { Dock } from "./dock.js";
 import { Calls, arrange, queuesOf } from "./calls.js";
 import { People, people } from "./people.js";
+import { Phone, useChoice } from "./phone.js";
 import { Queues } from "./queues.js";
 import { SignIn } from "./signin.js";
+import { Softphone } from "./softphone.js";
 import { Taps } from "./taps.js";
 import { Icon, Offer, announce, duration, html, render, useClock, useDesk, useEffect, useMemo, useRef, useState, useTheme } from "./ui.js";
 import { BUSY, GOOD_ENDS, MODES, ending, heardBy, hindrance, stage } from "./words.js";
@@ -109,8 +111,9 @@ function useTeam() {
   return [team, toggle];
 }
 
-function App({ desk }) {
+function App({ desk, phone }) {
   useDesk(desk);
+  useDesk(phone);
   const [theme, nextTheme] = useTheme();
   const [filter, setFilter] = useState({ text: "", queue: "", only: "all", sort: "started", down: false });
   const [whom, setWhom] = useState({ who: "all", sort: "agent", down: false });
@@ -120,6 +123,7 @@ function App({ desk }) {
   const [notice, setNotice] = useState(null);
   const [help, setHelp] = useState(false);
   const [team, toggleTeam] = useTeam();
+  const choice = useChoice(desk, phone);
   const search = useRef(null);
   const act = useRef({});
 
@@ -149,13 +153,13 @@ function App({ desk }) {
   const start = (call, mode = "listen", agent) => {
     choose(call.id);
     if (agent) choosePerson(agent);
-    if (hindered(mine ? BUSY : hindrance(desk, call, mode))) return;
-    ask("start_session", agent ? { call: call.id, agent, mode } : { call: call.id, mode }, null);
+    if (hindered(mine ? BUSY : hindrance(desk, call, mode) || choice.why)) return;
+    ask("start_session", { call: call.id, mode, device: choice.device, ...(agent && { agent }) }, null);
   };
   const follow = (agent, call) => {
     choosePerson(agent);
-    if (hindered(mine ? BUSY : call && hindrance(desk, call, "listen"))) return;
-    ask("start_session", { agent, follow: "agent" }, null);
+    if (hindered(mine ? BUSY : (call && hindrance(desk, call, "listen")) || choice.why)) return;
+    ask("start_session", { agent, follow: "agent", device: choice.device }, null);
   };
 
   const can = {
@@ -291,6 +295,7 @@ function App({ desk }) {
       <${Taps} desk=${desk} />
       <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
       ${!denied && html`<${Queues} desk=${desk} />`}
+      <${Phone} choice=${choice} phone=${phone} mine=${mine} />
       <div class="tools" role="search">
         <label class="field grow"><span>Search</span>
           <input ref=${search} type="search" placeholder="Agent, caller, queue" value=${filter.text}
@@ -334,6 +339,7 @@ function App({ desk }) {
 }
 
 const desk = new Desk(location.origin);
+const phone = new Softphone(desk);
 const token = takeToken();
 if (token) desk.connect(token);
-render(html`<${App} desk=${desk} />`, document.getElementById("app"));
+render(html`<${App} desk=${desk} phone=${phone} />`, document.getElementById("app"));

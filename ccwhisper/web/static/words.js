@@ -18,12 +18,13 @@ export function heardBy(desk, session) {
 /** How far a session has come, in words. */
 export function stage(desk, session) {
   if (!desk.sure()) return "No connection. To be sure that nobody hears you, hang up.";
+  const browser = session.device.endsWith("@browser.invalid");
   const device = session.device.replace(/@.*/, "");
   switch (session.phase) {
     case "dialling":
-      return `Calling your phone ${device} …`;
+      return browser ? "Connecting this browser …" : `Calling your phone ${device} …`;
     case "ringing":
-      return `Your phone ${device} rings: pick it up`;
+      return browser ? "This browser answers …" : `Your phone ${device} rings: pick it up`;
     case "connected":
     case "attaching":
       return `Connecting to ${session.agent_name} …`;

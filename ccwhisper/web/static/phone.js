@@ -1,0 +1,72 @@
+// Which device is rung, and this browser's own microphone and speaker.
+import { html, useDesk, useEffect, useRef, useState } from "./ui.js";
+
+const BROWSER = "browser";
+const FLOOR = -60; // dBFS at the left end of the meter
+
+/** What was chosen last: a desk phone of the token's, or this browser. */
+export function useChoice(desk, phone) {
+  const [kept, keep] = useState(() => localStorage.getItem("ccwhisper.device") ?? "");
+  const desks = desk.me?.devices ?? [];
+  const can = !!desk.me?.browser_phone;
+  const chosen = can && (kept === BROWSER || !desks.length) ? BROWSER : desks.includes(kept) ? kept : (desks[0] ?? "");
+  useEffect(() => {
+    if (chosen === BROWSER && desk.status !== "refused") phone.start();
+    else if (phone.on) phone.stop();
+  }, [chosen, desk.status === "refused"]);
+  const choose = (device) => {
+    localStorage.setItem("ccwhisper.device", device);
+    keep(device);
+  };
+  return { chosen, desks, can, choose, device: chosen === BROWSER ? phone.device : chosen || null, why: chosen === BROWSER ? phone.hindrance : "" };
+}
+
+function Meter({ phone }) {
+  const bar = useRef(null);
+  useEffect(() => {
+    let frame = 0;
+    const draw = () => {
+      const level = Math.max(FLOOR, phone.level());
+      bar.current.value = Math.round(level - FLOOR);
+      frame = requestAnimationFrame(draw);
+    };
+    draw();
+    return () => cancelAnimationFrame(frame);
+  }, [phone]);
+  return html`<meter ref=${bar} min="0" max=${-FLOOR} aria-label="Level of the microphone"></meter>`;
+}
+
+function Pick({ label, kind, phone, list }) {
+  return html`<label class="field"><span>${label}</span>
+    <select value=${phone.settings[kind]} onChange=${(event) => phone.set({ [kind]: event.currentTarget.value })}>
+      <option value="">The system's</option>
+      ${list.filter((each) => each.deviceId && each.deviceId !== "default").map((each) => html`<option key=${each.deviceId} value=${each.deviceId}>${each.label || each.deviceId.slice(0, 8)}</option>`)}
+    </select>
+  </label>`;
+}
+
+/** The device, and below it what only a browser needs. */
+export function Phone({ choice, phone, mine }) {
+  useDesk(phone);
+  const [lists, setLists] = useState({ input: [], output: [] });
+  const browser = choice.chosen === BROWSER;
+  useEffect(() => {
+    phone.devices().then(setLists);
+  }, [browser, phone.microphone]);
+  if (!choice.can) return null;
+  return html`<section class="device" aria-label="Your device">
+    <label class="field"><span>You speak with</span>
+      <select value=${choice.chosen} disabled=${!!mine} onChange=${(event) => choice.choose(event.currentTarget.value)}>
+        ${choice.desks.map((each) => html`<option key=${each} value=${each}>Phone ${each.replace(/@.*/, "")}</option>`)}
+        <option value=${BROWSER}>This browser</option>
+      </select>
+    </label>
+    ${browser && html`
+      <${Pick} label="Microphone" kind="input" phone=${phone} list=${lists.input} />
+      ${"setSinkId" in Audio.prototype && html`<${Pick} label="Speaker" kind="output" phone=${phone} list=${lists.output} />`}
+      <label class="check"><input type="checkbox" checked=${phone.settings.filter} onChange=${(event) => phone.set({ filter: event.currentTarget.checked })} /> Take out echo and noise</label>
+      <${Meter} phone=${phone} />
+      <p role="status" class="faint grow">${phone.hindrance || "This browser can be rung."}
+        ${["denied", "missing", "taken"].includes(phone.microphone) && html` <button type="button" onClick=${() => phone.start()}>Try again</button>`}</p>`}
+  </section>`;
+}

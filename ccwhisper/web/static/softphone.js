@@ -1,0 +1,261 @@
+// This page as a phone: rung by the service alone, through its relay. docs/browser-phone.md has the protocol.
+
+const RETRY_MS = 2000;
+const WELCOME_MS = 3000; // how long a call may ring before the session that it is for has been heard of
+const GATHER_MS = 400; // how long to look for ways through the network once one is known
+const EXPIRED = 4401;
+
+/** What the microphone gives, and whether it may. */
+export const MICROPHONE = {
+  off: "",
+  asking: "The browser asks whether this page may use the microphone: allow it.",
+  ready: "",
+  insecure: "The browser gives the microphone to pages over https only.",
+  denied: "The browser does not let this page use the microphone. Allow it beside the page's address, then try again.",
+  missing: "There is no microphone. Plug one in, then try again.",
+  taken: "The microphone cannot be opened: another program may have it.",
+};
+
+const FAILURES = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "missing" };
+
+export class Softphone extends EventTarget {
+  #socket = null;
+  #ua = null;
+  #call = null;
+  #sent = null; // our own tracks of the microphone: closed while nobody is to hear it
+  #sound = null;
+  #retry = null;
+  #level = null;
+
+  constructor(desk) {
+    super();
+    this.desk = desk;
+    this.on = false;
+    this.microphone = "off";
+    this.device = null;
+    /** switches at which this page can be rung */
+    this.registered = [];
+    this.settings = { input: "", output: "", filter: true, ...JSON.parse(localStorage.getItem("ccwhisper.phone") ?? "{}") };
+    desk.addEventListener("news", () => this.#gate());
+    desk.addEventListener("ended", ({ detail }) => detail.id === this.#call?.session && this.#hangUp());
+    addEventListener("pagehide", () => this.#drop());
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.#tell());
+  }
+
+  /** Whether this page can be rung now. */
+  get ready() {
+    return this.on && this.microphone === "ready" && this.registered.length > 0;
+  }
+
+  /** In words, what hinders; empty when nothing does. */
+  get hindrance() {
+    if (!this.on || this.ready) return "";
+    return MICROPHONE[this.microphone] || "Connecting this browser to the switch …";
+  }
+
+  async start() {
+    this.on = true;
+    if (this.microphone !== "ready") await this.#open();
+    if (this.on && this.microphone === "ready") await this.#connect();
+  }
+
+  stop() {
+    this.on = false;
+    this.#drop();
+    this.#shut();
+    this.microphone = "off";
+    this.#tell();
+  }
+
+  /** Other settings: {input, output} by the browser's ids, {filter}: whether echo and noise are taken out. */
+  async set(part) {
+    Object.assign(this.settings, part);
+    localStorage.setItem("ccwhisper.phone", JSON.stringify(this.settings));
+    if ("output" in part) this.#aim();
+    else if (this.on) {
+      await this.#open();
+      const [track] = this.#sent?.getAudioTracks() ?? [];
+      const sender = this.#call?.rtc.connection?.getSenders().find((each) => each.track?.kind === "audio");
+      if (track) await sender?.replaceTrack(track);
+      if (this.microphone === "ready" && !this.#socket) await this.#connect();
+    }
+    this.#tell();
+  }
+
+  /** Microphones and speakers, as the browser names them. */
+  async devices() {
+    const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+    return { input: all.filter((each) => each.kind === "audioinput"), output: all.filter((each) => each.kind === "audiooutput") };
+  }
+
+  /** The microphone's level in dBFS, now; it is measured before anything is muted. */
+  level() {
+    if (!this.#level) return -Infinity;
+    const { analyser, samples } = this.#level;
+    analyser.getFloatTimeDomainData(samples);
+    return 10 * Math.log10(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
+  }
+
+  // --- the microphone ---
+
+  async #open() {
+    this.#shut();
+    if (!navigator.mediaDevices) {
+      this.microphone = "insecure";
+      return this.#tell();
+    }
+    this.microphone = "asking";
+    this.#tell();
+    const { input, filter } = this.settings;
+    const want = { echoCancellation: filter, noiseSuppression: filter, autoGainControl: filter, channelCount: 1 };
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: { ...want, ...(input && { deviceId: { ideal: input } }) } });
+      if (!this.on) return stream.getTracks().forEach((track) => track.stop());
+      const context = new AudioContext();
+      const analyser = new AnalyserNode(context, { fftSize: 1024 });
+      context.createMediaStreamSource(stream).connect(analyser);
+      this.#level = { stream, context, analyser, samples: new Float32Array(analyser.fftSize) };
+      this.#sent = stream.clone();
+      stream.getTracks()[0].addEventListener("ended", () => {
+        this.microphone = "missing"; // unplugged, or forbidden in the middle of it
+        this.#tell();
+      });
+      this.microphone = "ready";
+      this.#gate();
+    } catch (error) {
+      this.microphone = FAILURES[error.name] ?? "taken";
+    }
+    return this.#tell();
+  }
+
+  #shut() {
+    for (const stream of [this.#level?.stream, this.#sent]) stream?.getTracks().forEach((track) => track.stop());
+    this.#level?.context.close();
+    this.#level = this.#sent = null;
+  }
+
+  /** The gate at the switch decides; this one only sees to it that nothing leaves the page while nobody is to hear. */
+  #gate() {
+    const session = this.desk.sessions.get(this.#call?.session);
+    const held = session && this.desk.pressing?.session === session.id;
+    const speaks = session && session.wanted !== "listen" && !session.muted && (session.talk === "open" || held);
+    this.#sent?.getAudioTracks().forEach((track) => {
+      track.enabled = !!speaks;
+    });
+  }
+
+  // --- the connection ---
+
+  async #connect() {
+    const { default: JsSIP } = await import("./vendor/jssip.js");
+    if (this.#socket || !this.on) return;
+    const address = new URL("/browser-phone", this.desk.address);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address, ["ccwhisper.phone", `bearer.${this.desk.token}`]);
+    this.#socket = socket;
+    let sip = null;
+    socket.addEventListener("message", ({ data }) => {
+      if (!data.startsWith("{")) return sip?.ondata(data);
+      const told = JSON.parse(data);
+      if (told.device) sip = this.#register(JsSIP, told);
+      if (told.registered) this.registered = told.registered;
+      return this.#tell();
+    });
+    socket.addEventListener("close", ({ code }) => {
+      if (this.#socket !== socket) return;
+      this.#drop();
+      if (this.on && code !== EXPIRED) this.#retry = setTimeout(() => this.#connect(), RETRY_MS);
+      this.#tell();
+    });
+  }
+
+  #register(JsSIP, { device, ice_servers: iceServers }) {
+    const [user] = device.split("@");
+    const socket = this.#socket;
+    const wire = {
+      url: "wss://relay.invalid",
+      via_transport: "WS",
+      sip_uri: "sip:relay.invalid;transport=ws",
+      connect: () => wire.onconnect(),
+      disconnect: () => {},
+      send: (text) => socket.readyState === WebSocket.OPEN && (socket.send(text), true),
+    };
+    this.device = device;
+    // The service registers the address; the page cannot.
+    this.#ua = new JsSIP.UA({ sockets: [wire], uri: `sip:${device}`, contact_uri: `sip:${user}@${user}.invalid;transport=ws`, register: false, session_timers: false });
+    this.#ua.on("newRTCSession", ({ originator, session, request }) => originator === "remote" && this.#ring(session, request, iceServers));
+    this.#ua.start();
+    return wire;
+  }
+
+  #drop() {
+    clearTimeout(this.#retry);
+    const [socket, ua] = [this.#socket, this.#ua];
+    this.#socket = this.#ua = this.device = null;
+    this.registered = [];
+    this.#hangUp();
+    ua?.stop();
+    socket?.close();
+  }
+
+  // --- the call ---
+
+  async #ring(rtc, request, iceServers) {
+    const session = request.getHeader("X-CCW-Session");
+    const call = { rtc, session };
+    rtc.on("peerconnection", ({ peerconnection }) => peerconnection.addEventListener("track", ({ track }) => this.#hear(track)));
+    rtc.on("icecandidate", ({ ready }) => setTimeout(ready, GATHER_MS));
+    for (const event of ["ended", "failed"]) rtc.on(event, () => this.#over(call));
+    if (this.#call || !this.#sent || !(await this.#awaited(session))) return rtc.terminate({ status_code: 480 });
+    this.#call = call;
+    this.#gate();
+    return rtc.answer({ mediaStream: this.#sent, pcConfig: { iceServers } });
+  }
+
+  /** Whether this is the call of a session that was asked for here; it may ring before that has been heard. */
+  #awaited(session) {
+    const known = () => this.desk.sessions.get(session)?.device === this.device;
+    if (known()) return true;
+    return new Promise((resolve) => {
+      const done = (answer) => {
+        clearTimeout(timer);
+        this.desk.removeEventListener("news", look);
+        resolve(answer);
+      };
+      const timer = setTimeout(done, WELCOME_MS, false);
+      const look = () => known() && done(true);
+      this.desk.addEventListener("news", look);
+    });
+  }
+
+  #hear(track) {
+    this.#sound = new Audio();
+    this.#sound.srcObject = new MediaStream([track]);
+    this.#aim();
+    this.#sound.play().catch(() => this.#tell());
+  }
+
+  #aim() {
+    if (this.#sound?.setSinkId) this.#sound.setSinkId(this.settings.output).catch(() => {});
+  }
+
+  #hangUp() {
+    const call = this.#call;
+    if (!call) return;
+    this.#over(call);
+    if (!call.rtc.isEnded()) call.rtc.terminate();
+  }
+
+  #over(call) {
+    if (this.#call !== call) return;
+    this.#call = null;
+    if (this.#sound) this.#sound.srcObject = null;
+    this.#sound = null;
+    this.#gate();
+    this.#tell();
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("news"));
+  }
+}
