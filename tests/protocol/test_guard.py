@@ -134,6 +134,8 @@ def test_a_coach_of_another_installation(bench: Guarded) -> None:
 def test_a_coach_whom_only_another_service_of_this_installation_knows(bench: Guarded) -> None:
     bench.legs = {"k1": ours("k1"), "k2": ours("k2")}
     assert bench.look(bugs("eavesdrop", "eavesdrop"), "k1") == ()
+    bench.legs["x1"] = spy("x1")
+    assert [each.by for each in bench.look(bugs(*["eavesdrop"] * 3), "k1")] == ["x1"]
 
 
 def test_a_coach_of_ours_who_is_not_on_it_yet_does_not_count(bench: Guarded) -> None:
@@ -149,7 +151,7 @@ def test_the_list_is_late_and_read_once_more(bench: Guarded) -> None:
 
 
 def test_who_is_not_found_is_reported_all_the_same(bench: Guarded) -> None:
-    bench.legs = {"x1": spy("x1")}
+    bench.legs = {"x1": spy("x1"), "x2": spy("x2", data=ELSEWHERE)}
     assert bench.look(bugs("eavesdrop", "eavesdrop")) == (Tap("n", AGENT, "x1", "+1999"), Tap("n", AGENT, None))
     assert bench.times("api show channels") == 2
     assert bench.look(bugs()) == ()

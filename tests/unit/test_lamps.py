@@ -45,7 +45,9 @@ def test_who_only_listens_is_shown_where_the_rules_or_the_queue_want_it() -> Non
         world = World(rules=rules).up()
         call = world.bridge(caller_leg("c1"), agent_leg("a1"))
         lit(world)
-        session = world.coached(call)
+        session = world.start(call)
+        assert lit(world) == [], "his phone only rings"
+        session = world.answer(session)
         assert lit(world) == [("1001@dom", Lamp.COACHED)]
         world.feed(cmd.Leave(session.coach, session.id))
         assert lit(world) == [("1001@dom", Lamp.ON_CALL)]
@@ -79,10 +81,10 @@ def test_a_node_that_is_read_is_told_all_and_the_others_what_has_changed(world: 
     world.take(fx.ShowLamp)
     legs = tuple(leg for leg in on_switch(world) if leg.id == "c1")  # the agent has hung up unseen
     world.feed(ev.NodeSynced(NODE, legs))
-    told = {(each.node, each.user, each.lamp) for each in world.take(fx.ShowLamp)}
-    assert told == {
-        ("n2", "1001@dom", Lamp.IDLE), (NODE, "1001@dom", Lamp.IDLE), (NODE, "1002@dom", Lamp.IDLE),
-    }  # fmt: skip
+    told = [(each.node, each.user, each.lamp) for each in world.take(fx.ShowLamp)]
+    assert sorted(told, key=str) == [
+        (NODE, "1001@dom", Lamp.IDLE), (NODE, "1002@dom", Lamp.IDLE), ("n2", "1001@dom", Lamp.IDLE),
+    ]  # fmt: skip
 
 
 def test_an_agent_of_mod_callcenter_alone_has_no_lamp(world: World) -> None:
