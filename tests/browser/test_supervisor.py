@@ -295,6 +295,11 @@ def test_a_bad_token_asks_for_another(centre: Centre, open_page: Open) -> None:
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".bar .status")).to_have_text("Live")
     assert "token" not in page.url
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.get_by_text("not valid")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_label("Token")).to_be_visible()
 
 
 def test_my_team_and_sorting(centre: Centre, open_page: Open) -> None:

@@ -62,7 +62,7 @@ export class Desk extends EventTarget {
     socket.on("expired", (data) => this.signOut(data));
     socket.on("disconnect", () => {
       this.#let();
-      if (this.status !== "refused") this.status = "stale";
+      if (!["refused", "signed-out"].includes(this.status)) this.status = "stale";
       this.#tell();
     });
     socket.on("connect_error", (error) => {
