@@ -43,7 +43,7 @@ def buffers(node: Snapshot) -> Iterator[Finding]:
         elif agent.contact and not _in_contact(agent) and not re.search(r"(^|[\],|}])user/", agent.contact):
             yield Finding(
                 "jitter_buffer_missing", agent.user, "has a contact that the directory has no part in",
-                f'fs_cli -x "callcenter_config agent set contact {agent.user} {PREFIX}{agent.contact}"',
+                f'fs_cli -x "callcenter_config agent set contact {agent.user} {PREFIX}{_shown(agent.contact)}"',
             )  # fmt: skip
         if not _whole({**agent.context_sets, **agent.variables}):
             yield Finding(
@@ -64,6 +64,10 @@ def legs(node: Snapshot) -> Iterator[Finding]:
                 f'fs_cli -x "uuid_setvar {leg.id} rtp_jitter_buffer_during_bridge true", then '
                 f'fs_cli -x "uuid_jitterbuffer {leg.id} 40"',
             )  # fmt: skip
+
+
+def _shown(contact: str) -> str:
+    return "(the contact as it is)" if "password" in contact.lower() else contact
 
 
 def _in_contact(agent: AgentUser) -> bool:

@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element
 import orjson
 
 from ccwhisper.coaching.model import Leg
-from ccwhisper.doctor.snapshot import FILES, MODULES, AgentUser, Room, Snapshot, params
+from ccwhisper.doctor.snapshot import FILES, MODULES, AgentUser, Room, Snapshot
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch import inspection
 from ccwhisper.switch.commands import Command
@@ -275,6 +275,3 @@ def is_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-__all__ = ["BUFFER", "MOST_AGENTS", "Ask", "is_local", "params", "read"]

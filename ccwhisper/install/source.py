@@ -21,7 +21,7 @@ _PIECE: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ATTRIBUTE: Final = re.compile(r"""([\w.:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-_GLOBAL: Final = re.compile(r"[ \t]*")
+_SPACE: Final = re.compile(r"[ \t]*")
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Source:
     def indent(self, tag: Tag) -> str:
         """The white space before an element on its line."""
         begin = self.text.rfind("\n", 0, tag.start) + 1
-        found = _GLOBAL.match(self.text, begin)
+        found = _SPACE.match(self.text, begin)
         return found[0] if found else ""
 
     def inner(self, tag: Tag) -> str:

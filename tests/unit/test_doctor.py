@@ -189,6 +189,12 @@ def test_the_prefix_that_is_told_is_the_one_that_is_enough() -> None:
     assert examined(mended) == []
 
 
+def test_a_password_in_a_contact_is_not_shown() -> None:
+    (found,) = examined(replaced(AGENTS, CONTACT + "user/", "[sip_auth_password=hidden]sofia/phones/"))
+    assert found.id == "jitter_buffer_missing"
+    assert "hidden" not in found.mend
+
+
 @pytest.mark.parametrize(("buffer", "ids"), [("40", []), (None, ["jitter_buffer_missing_on_leg"])])
 def test_a_leg_that_is_up(buffer: str | None, ids: list[str]) -> None:
     leg = "8d6d2a53-0000-4000-8000-000000000001"
