@@ -67,6 +67,9 @@ def _excused(tree: Tree, findings: Iterable[Finding]) -> tuple[dict[Finding, Fin
     """Findings with the reason that a comment gives, and what is wrong with comments."""
     excused: dict[Finding, Finding] = {}
     remarks: list[tuple[Place, str]] = []
+    by_file: dict[tuple[str, Path], list[Finding]] = {}
+    for each in findings:
+        by_file.setdefault((each.rule, each.place.path), []).append(each)
     for comment in tree.comments:
         if not re.match(r"\s*ccwhisper:", comment.text):
             continue
@@ -80,7 +83,7 @@ def _excused(tree: Tree, findings: Iterable[Finding]) -> tuple[dict[Finding, Fin
             if name not in RULES or name == COMMENTS:
                 remarks.append((comment.place, f"there is no rule {name}"))
                 continue
-            covered = [each for each in findings if each.rule == name and _covers(comment, each.place)]
+            covered = [each for each in by_file.get((name, comment.place.path), ()) if _covers(comment, each.place)]
             if not covered:
                 remarks.append((comment.place, f"nothing to ignore: {name} finds nothing here"))
             for each in covered:
@@ -89,10 +92,10 @@ def _excused(tree: Tree, findings: Iterable[Finding]) -> tuple[dict[Finding, Fin
 
 
 def _covers(comment: Comment, place: Place) -> bool:
-    """Its own lines and the next, and the whole element that opens next."""
-    if place.path == comment.place.path and comment.place.line <= place.line <= comment.end.line + 1:
+    """Of the same file: its own lines and the next, and the whole element that opens next."""
+    if comment.place.line <= place.line <= comment.end.line + 1:
         return True
     element = comment.before
-    if element is None or element.place.path != place.path or element.end.path != place.path:
+    if element is None or not element.place.path == element.end.path == place.path:
         return False
     return element.place.line <= place.line <= element.end.line

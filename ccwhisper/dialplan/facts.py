@@ -92,7 +92,7 @@ class Facts:
         return [
             Extension(each, context_of(each), order)
             for order, each in enumerate(self.tree.root.walk("extension"))
-            if not each.up("configuration") and not _chat(each)
+            if each.parent is not None and each.parent.name in ("context", "include", "") and not _chat(each)
         ]
 
     @cached_property
@@ -110,8 +110,9 @@ class Facts:
 
     @cached_property
     def users(self) -> list[User]:
+        given: dict[int, dict[str, dict[str, str]]] = {}
         return [
-            User(each, each.get("id"), _inherited(each, "params", "param"), _inherited(each, "variables", "variable"))
+            User(each, each.get("id"), _inherited(each, "params", given), _inherited(each, "variables", given))
             for each in self.tree.root.walk("user")
             if each.get("id") and each.get("type") != "pointer" and not each.up("configuration")
         ]
@@ -203,13 +204,17 @@ def _settings(profile: Element) -> Iterator[Element]:
         yield from settings.each("param")
 
 
-def _inherited(user: Element, holder: str, name: str) -> dict[str, str]:
-    """A user's own, then the group's, then the domain's."""
+def _inherited(user: Element, holder: str, given: dict[int, dict[str, dict[str, str]]]) -> dict[str, str]:
+    """A user's own, then the group's, then the domain's. `given` keeps what each of them gives."""
     found: dict[str, str] = {}
     around: Element | None = user
     while around is not None:
-        for box in around.each(holder):
-            for each in box.each(name):
-                found.setdefault(each.get("name"), each.get("value"))
+        own = given.get(id(around))
+        if own is None:
+            own = given[id(around)] = {"params": {}, "variables": {}}
+            for box in around.each("params", "variables"):
+                for each in box.each("param", "variable"):
+                    own[box.name].setdefault(each.get("name"), each.get("value"))
+        found = {**own[holder], **found}
         around = around.parent
     return found

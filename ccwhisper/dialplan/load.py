@@ -46,6 +46,8 @@ def _whole(loaded: Loaded, files: list[Path]) -> None:
     """These files as one tree, with one set of variables. What another one includes is not read once more by itself."""
     included = _included(files) if len(files) > 1 else set()
     reader = Preprocessor()
+    if len(files) == 1 and files[0].name == NODE:
+        reader.values["conf_dir"] = str(files[0].parent)
     whole = Place(files[0] if len(files) == 1 else files[0].parent, 1)
     root = Element("", {}, whole, whole)
     remarks: list[Comment] = []

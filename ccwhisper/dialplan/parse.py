@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ccwhisper.dialplan.model import Comment, Element, Unreadable
 from ccwhisper.dialplan.preprocess import Text
 
-MAX_ELEMENTS = 200_000
+MAX_ELEMENTS = 100_000
 MAX_NESTING = 200
 MAX_ATTRIBUTES = 100
 MARK = "ccwhisper"

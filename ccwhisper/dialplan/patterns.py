@@ -8,9 +8,10 @@ nothing.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 _FIRST, _LAST = 0x20, 0x7E
 _BEGIN, _END = 1 << (_LAST - _FIRST + 1), 1 << (_LAST - _FIRST + 2)
@@ -56,6 +57,10 @@ class Pattern:
         self.moves: list[list[tuple[int, int]]] = []
         """By state: characters, and the state that they lead to. No characters: at once."""
         self.start = self.end = 0
+        self.masks: frozenset[int] = frozenset()
+        """The sets of characters that it tells apart."""
+        self.single: tuple[int, ...] | None = None
+        """The only text that it takes, where it is made of one."""
         self._after: dict[tuple[frozenset[int], int], frozenset[int]] = {}
 
     def state(self) -> int:
@@ -82,6 +87,31 @@ class Pattern:
             self._after[states, char] = found
         return found
 
+    def takes(self, text: tuple[int, ...]) -> bool:
+        """Does it find something in this text, marks included?"""
+        states = self.closure([self.start])
+        for char in text:
+            states = self.after(states, char)
+        return self.end in states
+
+    @cached_property
+    def example(self) -> tuple[int, ...] | None:
+        """A shortest text in which it finds something. None: there is none, or it is too hard to say."""
+        first = self.closure([self.start])
+        seen = {first}
+        waiting: deque[tuple[frozenset[int], tuple[int, ...]]] = deque([(first, (_BEGIN,))])
+        signs = [*_distinct([self]), _END]
+        while waiting and len(seen) < _MAX_LOOKS:
+            states, text = waiting.popleft()
+            states = self.after(states, text[-1])
+            if text[-1] == _END:
+                if self.end in states:
+                    return text
+            elif states and states not in seen:
+                seen.add(states)
+                waiting += ((states, (*text, sign)) for sign in signs)
+        return None
+
 
 @lru_cache(maxsize=4096)
 def pattern(expression: str, whole: bool = False) -> Pattern | None:
@@ -94,13 +124,26 @@ def pattern(expression: str, whole: bool = False) -> Pattern | None:
         return None
 
 
+def literal(text: str) -> Pattern | None:
+    """The pattern that takes this text and no other."""
+    made = pattern(re.escape(text), whole=True)
+    if made is not None:
+        made.single = (_BEGIN, *map(_bit, text), _END)
+    return made
+
+
 def overlap(*patterns: Pattern) -> bool | None:
     """Is there a text that all of them find something in? None: too hard to say."""
+    single = next((each.single for each in patterns if each.single is not None), None)
+    if single is not None:
+        return all(each.takes(single) for each in patterns)
     return _search(patterns, ())
 
 
 def covers(wide: Pattern, narrow: Pattern) -> bool | None:
     """Does `wide` find something in every text in which `narrow` does? None: too hard to say."""
+    if narrow.example is not None and not wide.takes(narrow.example):
+        return False  # nearly always, and soon known
     other = _search((narrow,), (wide,))
     return None if other is None else not other
 
@@ -131,11 +174,10 @@ def _search(found: tuple[Pattern, ...], missed: tuple[Pattern, ...]) -> bool | N
 
 def _distinct(patterns: Iterable[Pattern]) -> list[int]:
     """One character of each kind that no pattern tells from the others."""
-    masks = {chars for each in patterns for moves in each.moves for chars, _ in moves if chars & _TEXT}
-    kinds: dict[tuple[bool, ...], int] = {}
-    for number in range(_LAST - _FIRST + 1):
-        kinds.setdefault(tuple(bool(mask >> number & 1) for mask in masks), 1 << number)
-    return list(kinds.values())
+    kinds = [_TEXT]
+    for mask in {mask for each in patterns for mask in each.masks}:
+        kinds = [part for kind in kinds for part in (kind & mask, kind & ~mask) if part]
+    return [kind & -kind for kind in kinds]
 
 
 class _Reader:
@@ -160,6 +202,7 @@ class _Reader:
             made.moves[made.start] += [(anything, made.start), (0, start)]
             made.moves[made.end].append((anything, made.end))
             made.moves[end].append((0, made.end))
+        made.masks = frozenset(chars & _TEXT for moves in made.moves for chars, _ in moves) - {0, _TEXT}
         return made
 
     def alternatives(self) -> tuple[int, int]:

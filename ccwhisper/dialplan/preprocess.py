@@ -32,6 +32,8 @@ MAX_WHOLE = 8 << 20
 """Characters of everything that one file includes, after variables. The whole stock configuration has 500 kB."""
 MAX_LINES = 200_000
 MAX_FILES = 10_000
+MAX_AGAIN = 1_000
+"""Includes of a file that was included before."""
 MAX_VALUE = 64 << 10
 MAX_DEPTH = 100
 """Includes in includes, as in the switch."""
@@ -76,7 +78,7 @@ class Preprocessor:
         self.included: set[Path] = set()
         """Those of them that another file included."""
         self.problems: list[Problem] = []
-        self._opened = 0
+        self._again = 0
         self._lines = 0
         self._read = 0
 
@@ -92,10 +94,10 @@ class Preprocessor:
             raise Unreadable("include_loop", f"{path} includes itself", asked)
         if len(within) >= MAX_DEPTH:
             raise Unreadable("include_depth", f"more than {MAX_DEPTH} includes inside each other", asked)
-        self._opened += 1
-        if self._opened > MAX_FILES:
-            raise Unreadable("too_many_files", f"more than {MAX_FILES} files", asked)
+        self._again += real in self.files
         self.files.add(real)
+        if len(self.files) > MAX_FILES or self._again > MAX_AGAIN:
+            raise Unreadable("too_many_files", f"more than {MAX_FILES} files, or {MAX_AGAIN} once more", asked)
         hidden = False  # inside a <!--#… that goes on over lines
         for number, raw in enumerate(_lines(path), 1):
             place = Place(path, number)
@@ -158,7 +160,9 @@ class Preprocessor:
 
     def _matching(self, pattern: str, place: Place) -> list[Path]:
         if "$${" in pattern:
-            return []  # a folder that only the running switch knows
+            known = "only the running switch knows this folder: check what it wrote to log/freeswitch.xml.fsxml"
+            self.problems.append(Problem("include_unknown", known, place))
+            return []
         if "\0" in pattern or sum(map(glob.has_magic, pattern.split("/"))) > MAX_WILD:
             raise Unreadable("include_pattern", f"an include of more than {MAX_WILD} wildcard folders", place)
         whole = os.path.join(glob.escape(str(place.path.parent)), pattern)

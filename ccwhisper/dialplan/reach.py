@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ccwhisper.dialplan.facts import Extension, Facts, Profile
 from ccwhisper.dialplan.model import Element
-from ccwhisper.dialplan.patterns import Pattern, overlap, pattern
+from ccwhisper.dialplan.patterns import Pattern, literal, overlap, pattern
 from ccwhisper.dialplan.steps import UNKNOWN, Leg, Step, true
 
 MAX_HOPS = 8
-MAX_QUESTIONS = 2_000
+MAX_QUESTIONS = 500
 """What is asked of patterns before the rest counts as out of reach; a question takes about a millisecond."""
 _LEADS = frozenset({"transfer", "execute_extension", "bridge", "ivr"})
 _NAMES = re.compile(r"(public|from[-_]?(trunk|pstn|carrier|external)|inbound)\Z", re.IGNORECASE)
@@ -94,7 +94,7 @@ class _Walk:
         while self.waiting:
             path, given = self.waiting.popleft()
             for extension, own in self.extensions.get(path[-1], ()):
-                self.questions += 1
+                self.questions += not any(each.single for each in given)
                 if self.questions > MAX_QUESTIONS:
                     return
                 if not overlap(*given, *own):
@@ -149,10 +149,10 @@ def dialled(step: Step, number: str, given: tuple[Pattern, ...], asked: set[str]
             group, whole = _group(step, int(part[2]))
             if group is None:
                 return None
-            if whole and number == part[0]:
+            if whole and given and number == part[0]:
                 return given
             expression += f"(?:{group})"
-    made = pattern(expression + re.escape(number[at:]), whole=True)
+    made = pattern(expression + re.escape(number[at:]), whole=True) if expression else literal(number)
     return None if made is None else (made,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,24 @@ from ccwhisper.dialplan.model import Finding, Place
 from ccwhisper.dialplan.rule import RULES
 
 Json = dict[str, Any]
+SHOWN = 10
+"""Findings of one rule in one file that the text tells one by one. JSON and SARIF have them all."""
 
 
 def text(report: Report, shown: Callable[[str], str] = str) -> Iterator[str]:
-    """Lines for a terminal. `shown` makes text of files safe to print. Why and mend are told once for each rule."""
+    """Lines for a terminal. `shown` makes text of files safe to print. Why and mend are told once for a rule."""
     for problem in report.problems:
         yield f"{shown(str(problem.place))}: not read: {shown(problem.message)} [{problem.code}]"
     told = set()
+    many = Counter((each.place.path, each.rule) for each in report.findings)
+    seen: Counter[tuple[Path, str]] = Counter()
     for each in report.findings:
+        where = each.place.path, each.rule
+        seen[where] += 1
+        if seen[where] > SHOWN:
+            if seen[where] == many[where]:
+                yield f"{shown(str(each.place.path))}: … and {many[where] - SHOWN} more [{each.rule}]"
+            continue
         yield f"{shown(str(each.place))}: {each.level}: {shown(each.message)} [{each.rule}]"
         if each.rule not in told:
             told.add(each.rule)

@@ -46,14 +46,16 @@ def _power(step: Step) -> bool:
     "  </condition></extension>",
 )
 def eavesdrop_unguarded(facts: Facts) -> Found:
+    fine: dict[int, bool] = {}
     for step in facts.steps:
-        if step.api or step.app not in _LISTENS:
+        key = id(step.extension)
+        if step.app in _SCRIPTS:
+            fine[key] = True  # what it decides cannot be read here
+        if step.api or step.app not in _LISTENS or step.extension is None:
             continue
-        if step.extension is None or guarded(step.extension):
-            continue
-        if any(each.app in _SCRIPTS and each.order < step.order for each in facts.steps_of(step.extension)):
-            continue  # what a script decided cannot be read here
-        if not facts.before(step, "eavesdrop_require_group"):
+        if key not in fine:
+            fine[key] = guarded(step.extension)
+        if not fine[key] and not facts.before(step, "eavesdrop_require_group"):
             yield step.place, f"{step.app} without a group and without a condition on who is calling"
 
 

@@ -80,13 +80,14 @@ _PARTNER = re.compile(r"\$\{(bridge_uuid|signal_bond|bridge_to|cc_agent_uuid)\}"
 def record_agent_leg(facts: Facts) -> Found:
     ids = {agent.user for agent in facts.agents}
     only_agents = _contexts_of_agents(facts, ids)
+    out: dict[int, bool] = {}
     for step in facts.steps:
         if step.app not in _RECORDS or (step.app == "uuid_record" and not step.api):
             continue
         user = step.element.up("user")
         if step.leg is Leg.OTHER:
-            if not _dials_out(facts, step):
-                yield step.place, f"{step.app} runs on the leg that is dialled, which is the agent's"
+            if not _dials_out(facts, step, out):
+                yield step.place, f"{step.app} runs on the leg that is dialled: the agent's, when an agent is called"
         elif step.app == "uuid_record" and _PARTNER.match(step.data):
             yield step.place, "uuid_record of the other party's leg, which is the agent's"
         elif step.context is not None and step.context in only_agents:
@@ -98,11 +99,13 @@ def record_agent_leg(facts: Facts) -> Found:
             yield each.place, "fifo_record_template records the leg of the agent who takes the call"
 
 
-def _dials_out(facts: Facts, step: Step) -> bool:
+def _dials_out(facts: Facts, step: Step, known: dict[int, bool]) -> bool:
     """Everything that this extension dials is behind a gateway: the other leg is the customer's."""
-    dialled = [each for each in facts.steps_of(step.extension) if each.app == "bridge"]
-    strings = [each.data for each in dialled if step.extension is not None or each.element is step.element]
-    return bool(strings) and all("sofia/gateway/" in each and "user/" not in each for each in strings)
+    key = id(step.extension)
+    if key not in known:
+        strings = [each.data for each in facts.steps_of(step.extension) if each.app == "bridge"]
+        known[key] = bool(strings) and all("sofia/gateway/" in each and "user/" not in each for each in strings)
+    return known[key]
 
 
 def _contexts_of_agents(facts: Facts, ids: set[str]) -> set[str]:

@@ -9,8 +9,8 @@ from ccwhisper.dialplan.reach import expression_of
 from ccwhisper.dialplan.rule import Found, rule
 from ccwhisper.dialplan.steps import true
 
-_MAX_QUESTIONS = 500
-"""Pairs of patterns that are compared for one context; a question takes about a millisecond."""
+_MAX_QUESTIONS = 10_000
+"""About as many pairs of patterns are compared in one context: the same pattern twice is found among any number."""
 _TIMES = frozenset(
     {"year", "yday", "mon", "mday", "week", "mweek", "wday", "hour", "minute", "minute-of-day", "time-of-day"}
     | {"date-time", "tz-offset", "dst", "timezone"}
@@ -66,15 +66,9 @@ def _unreached(extensions: list[Element]) -> Found:
             return
         asks = _asks(each)
         before = takes.get(asks) if asks is not None else None
-        mine = pattern(asks) if asks is not None else None
-        if before is None and mine is not None:
-            for other, wide in known:
-                questions += 1
-                if questions > _MAX_QUESTIONS:
-                    break
-                if covers(wide, mine):
-                    before = other
-                    break
+        if before is None and asks is not None and questions < _MAX_QUESTIONS and (mine := pattern(asks)) is not None:
+            questions += len(known)
+            before = next((other for other, wide in known if covers(wide, mine)), None)
         if before is not None:
             yield each.place, f"extension {name} is behind {_said(each, before)}, which takes all its numbers"
         claim = None if true(each.get("continue")) else _claim(each)
@@ -82,7 +76,7 @@ def _unreached(extensions: list[Element]) -> Found:
             everything = each
         elif claim is not None:
             takes.setdefault(claim, each)
-            made = pattern(claim)
+            made = pattern(claim) if questions < _MAX_QUESTIONS else None
             if made is not None:
                 known.append((each, made))
 

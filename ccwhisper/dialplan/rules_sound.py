@@ -188,24 +188,25 @@ def codec_rates(facts: Facts) -> Found:
     narrow = min(map(_rate, agents), default=None)
     if narrow is None:
         return
+    contexts = {user.variables.get("user_context") for user in facts.users}
     for step in facts.steps:
         if step.app in SPIES and not step.api:
-            codecs, where = _of_coach(facts, step)
+            codecs, where = _of_coach(facts, step, step.context in contexts)
             wide = [codec for codec in codecs if _rate(codec) > narrow]
             if wide:
                 yield step.place, f"a coach may come in with {wide[0]} ({where}), and an agent may be at {narrow} Hz"
 
 
-def _of_coach(facts: Facts, step: Step) -> tuple[list[str], str]:
+def _of_coach(facts: Facts, step: Step, users: bool) -> tuple[list[str], str]:
+    """The codecs with which a coach may come in, and where that is written. `users`: users call from this context."""
     for name in ("absolute_codec_string", "codec_string"):
         said = facts.before(step, name)
         if said is not None:
             return list(_audio(said)), name
-    own = step.context in {user.variables.get("user_context") for user in facts.users}
     for profile in facts.profiles:
         # Where a profile's calls arrive, unless the user whose password was asked for has a context of his own.
         asks = profile.params.get("auth-calls", "")
-        if profile.params.get("context") == step.context or (own and (true(asks) or UNKNOWN in asks)):
+        if profile.params.get("context") == step.context or (users and (true(asks) or UNKNOWN in asks)):
             found = _codecs(profile.params, "inbound-codec-prefs")
             if any(_rate(codec) > _NARROW for codec in found):
                 return found, f"inbound-codec-prefs of profile {profile.name}"

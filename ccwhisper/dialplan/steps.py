@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from ccwhisper.dialplan.model import Element, Place, Tree
 
@@ -102,6 +103,8 @@ _SETS = {
 }
 _RUNS = re.compile(r"execute_on_|exec_after_bridge_app$|bridge_pre_execute_[ab]leg_app$")
 _CALLS = re.compile(r"api_on_|api_hangup_hook$|api_reporting_hook$|api_after_bridge$|bridge_pre_execute_api$")
+_FUNCTIONS = 20
+"""In one piece of data; more is nobody's dialplan."""
 _FUNCTION = re.compile(r"\$\{(\w+)\(")
 
 
@@ -170,10 +173,9 @@ class _Collector:
 
     def functions(self, data: str, depth: int) -> None:
         """`${command(arguments)}` runs an api command."""
-        for found in _FUNCTION.finditer(data):
+        for found in islice(_FUNCTION.finditer(data), _FUNCTIONS):
             end = data.find(")", found.end())
             if end > 0:
-                self.order += 1
                 self.run(found[1], data[found.end() : end], Leg.OWN, True, depth + 1)
 
     def assign(self, app: str, data: str, legs: frozenset[Leg], depth: int) -> None:
@@ -225,7 +227,7 @@ class _Collector:
         words = data.split(None, 3)
         if len(words) < 4:
             return
-        for presser in words[1].lower():
+        for presser in sorted({"a", "b"} & set(words[1].lower())):
             own = presser == "a"
             where = words[2].lower()
             if "o" in where:
