@@ -76,9 +76,10 @@ function Row({ desk, row, now, at, chosen, choose, start, mine, can, team, toggl
     <div role="gridcell" class="cell started">
       <span class="time">${duration(now - call.started_at)}</span>
       ${call.held && html`<span class="chip" data-hold><${Icon} name="hold" />Hold</span>`}
-      ${call.taps.length > 0 && html`<span class="chip" data-hold title=${call.taps.map(tapped).join("; ")}><${Icon} name="listen" />Tapped</span>`}
     </div>
-    <div role="gridcell" class="cell coaches"><${Coaches} coaches=${row.coaches} me=${me} /></div>
+    <div role="gridcell" class="cell coaches">
+      ${call.taps.length > 0 && html`<span class="chip" data-hold title=${call.taps.map(tapped).join("; ")}><${Icon} name="listen" />Tapped</span>`}
+      <${Coaches} coaches=${row.coaches} me=${me} /></div>
     <div role="gridcell" class="cell act">
       ${here
         ? html`<span class="doing" data-mode=${mine.mode}>${MODES[mine.mode].doing}</span>`
