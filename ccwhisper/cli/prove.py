@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ccwhisper.prove.script import Script
     from ccwhisper.prove.site import Site
 
-_PARTS = ("matrix", "keypad", "hold", "recording", "speech", "next")
+_PARTS = ("matrix", "keypad", "hold", "recording", "speech", "next", "rebridge")
 _MARKS = {"passed": ("✓", "good"), "warned": ("!", "strong"), "failed": ("✗", "bad")}
 
 
@@ -121,13 +121,11 @@ def _prove(
     where = "a private node" if site.private else f"{site.host}:{site.esl_port}"
     if not out.as_json:
         screen.line(f"FreeSWITCH {visible(site.version.partition('+')[0][:40])} · {visible(where)}")
-    stage = SiteStage(site)
-    busy = stage.in_use()
+    busy = site.in_use()
     if busy:
-        stage.bank.close()
         out.note(f"Not begun: {', '.join(busy)} has a telephone already. Name users that nobody else plays.")
         return None
-    stage = rest.enter_context(stage)
+    stage = rest.enter_context(SiteStage(site))
 
     def say(step: str) -> None:
         if not out.as_json:

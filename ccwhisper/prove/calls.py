@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -38,7 +39,11 @@ class NotRecognised(NotAsExpected):
 
 
 class NotAttached(NotAsExpected):
-    """The coach's phone did not ring, or he was not attached to the call."""
+    """The coach's phone did not ring, or he was not attached to the call; `reason` is the session's, if it ended."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SiteStage(Stage):
@@ -52,6 +57,8 @@ class SiteStage(Stage):
         self.own = OwnLegs(site.api)
         self.refused = 0
         """Calls of others that were offered to the synthetic agent and were not answered."""
+        self.files: list[Path] = []
+        """What is removed at the end. It holds nothing but tones; where it cannot be removed from here it stays."""
         self._off_hook: PhoneCall | None = None
 
     def __exit__(
@@ -74,6 +81,9 @@ class SiteStage(Stage):
                     phone.unregister()
         with contextlib.suppress(OSError):
             self.own.hang_up()
+        for path in self.files:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def clear(self) -> None:
         """As `sweep`, for whoever uses this as any other stage."""
@@ -84,12 +94,6 @@ class SiteStage(Stage):
     def device(self, name: str) -> str:  # noqa: ARG002 - there is but one coach
         """The coach's desk phone, whatever he is called on this stage."""
         return f"{self.site.coach.user}@{self.site.domain}"
-
-    def in_use(self) -> list[str]:
-        """Which of the three users has a phone registered that is not ours."""
-        accounts = [each for each in (self.site.agent, self.site.coach, self.site.caller) if each.password is not None]
-        answers = {each.user: self.site.api(f"sofia_contact {each.user}@{self.site.domain}") for each in accounts}
-        return [user for user, answer in answers.items() if answer.startswith("sofia/")]
 
     def phone_for(self, account: Account, source: Source) -> Phone:
         """The phone of one of the three. It rings and does not answer by itself."""
@@ -165,8 +169,32 @@ class SiteStage(Stage):
             coach.wait("listening")
             coach.wait("gate")
         except (TimeoutError, PhoneError, NotAsExpected) as error:
-            raise NotAttached(f"the coach was not attached: {error}") from error
+            view = coach.view()
+            reason = str(view["reason"] or "") if view["phase"] == "ended" else ""
+            raise NotAttached(f"the coach was not attached: {reason or error}", reason) from error
         return coach
+
+    def second_caller(self, scene: Scene) -> PhoneCall:
+        """The switch calls the caller's phone once more, by the profile of his first leg, and parks that leg."""
+        profile = self.own.dump(self.own.claim(scene.caller))["variable_sofia_profile_name"]
+        phone = self.phone_for(self.site.caller, Tone(TONES["second"], LEVEL))
+        phone.forget_calls()
+        self.own.originate(f"sofia/{profile}/{phone.uri}")
+        call = phone.wait_call(_RING)
+        self.own.claim(call)
+        call.answer()
+        return call.wait("up")
+
+    def bridge_anew(self, scene: Scene, second: PhoneCall) -> Scene:
+        """The agent's leg, with whatever hangs on it, goes to another caller at once. Raises NotRecognised."""
+        self.own.bridge(self.own.claim(scene.agent), self.own.claim(second))
+        try:
+            seen = wait_until(
+                "the service shows the next call", lambda: [each for each in self.calls() if each["id"] != scene.id], 10
+            )
+        except NotAsExpected as error:
+            raise NotRecognised(str(error)) from error
+        return Scene(seen[0]["id"], second, scene.agent, scene.agent_id, "second")
 
     def part(self, scene: Scene) -> None:
         """The caller hangs up, and the call is over for everybody."""

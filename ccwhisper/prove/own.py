@@ -6,6 +6,7 @@ A leg is ours when its SIP Call-ID is that of a call which one of our phones has
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -37,6 +38,7 @@ class OwnLegs:
     def __init__(self, api: Callable[[str], str]) -> None:
         self._api = api
         self._ours: dict[str, str] = {}  # uuid by Call-ID
+        self._called: set[str] = set()
         self._others: set[str] = set()
         self._call_ids: dict[str, str] = {}  # Call-ID by uuid, of legs that are not known to be others'
 
@@ -44,10 +46,6 @@ class OwnLegs:
     def uuids(self) -> list[str]:
         """Every leg that was claimed, in order."""
         return list(self._ours.values())
-
-    def exist_already(self) -> None:
-        """Whatever leg is there now is somebody else's."""
-        self._others |= set(self._names())
 
     def claim(self, call: PhoneCall) -> str:
         """The uuid of the leg that a phone's call is. Waits for it: `show` answers late. Raises NotAsExpected."""
@@ -84,11 +82,25 @@ class OwnLegs:
         self._check(leg)
         return self._api(" ".join((command, leg, *arguments)))
 
+    def bridge(self, leg: str, other: str) -> None:
+        """Bridge two legs of ours. Raises NotOurs."""
+        self._check(leg)
+        self._check(other)
+        self._api(f"uuid_bridge {leg} {other}")
+
+    def originate(self, endpoint: str) -> str:
+        """Call one of our phones and park the leg, which is ours from the start by the uuid that it is given."""
+        leg = str(uuid.uuid4())
+        self._called.add(leg)
+        self._api(f"bgapi originate {{origination_uuid={leg}}}{endpoint} &park()")
+        return leg
+
     def hang_up(self) -> list[str]:
         """End what is left of ours, after the phones have hung up. Gives back what was left."""
-        left = [leg for leg in self._ours.values() if leg in self._names()]
+        there = set(self._names())
+        left = [leg for leg in {*self._ours.values(), *self._called} if leg in there]
         for leg in left:
-            self.tell("uuid_kill", leg)
+            self._api(f"uuid_kill {leg}")
         return left
 
     # ---

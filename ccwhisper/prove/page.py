@@ -80,12 +80,18 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{title}</h2>{content}</section>\n"
 
 
+def _wide(label: str, content: str) -> str:
+    """What may be wider than the page scrolls by itself, by keys as well."""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{label}">{content}</div>'
+
+
 def _about(record: Mapping[str, Any]) -> str:
     switch, call = record.get("switch", {}), record.get("call", {})
     kind = "a private node, booted for this proof" if switch.get("private") else str(switch.get("host", ""))
     codecs = ", ".join(f"{who} {codec}" for who, codec in call.get("codecs", {}).items())
     rows = {
-        "Date": f"{record.get('began', '')}, {record.get('seconds', '')} s",
+        "Date": f"{str(record.get('began', '')).replace('T', ' ').replace('+00:00', ' UTC')},"
+        f" {record.get('seconds', '')} s",
         "Switch": f"FreeSWITCH {switch.get('version', '')}, {kind}",
         "Call": f"{call.get('caller', '')} dialled {call.get('number', '')} and reached {call.get('agent', '')};"
         f" {call.get('coach', '')} coached",
@@ -124,10 +130,10 @@ def _matrix(looks: Iterable[Mapping[str, Any]]) -> str:
         verdict = f'<td class="bad">✗ {escape("; ".join(look["faults"]))}</td>' if look["faults"] else "<td>✓</td>"
         step = f"{escape(look['step'])}<small>{escape(look['promise'])}</small>"
         rows.append(f'<tr><th scope="row">{step}</th>{cells}{verdict}</tr>')
+    head = f"<thead><tr><th>step</th>{heads}<th>as it must be</th></tr></thead>"
     return (
-        f'<div class="wide"><table class="matrix"><thead><tr><th>step</th>{heads}<th>as it must be</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f"<p class=note>dBFS. <b>Bold</b> is heard (above {SILENT:.0f}), the rest is silence.</p>"
+        _wide("Who heard whom", f'<table class="matrix">{head}<tbody>{"".join(rows)}</tbody></table>')
+        + f"<p class=note>dBFS. <b>Bold</b> is heard (above {SILENT:.0f}), the rest is silence.</p>"
     )
 
 
@@ -148,18 +154,19 @@ def _course(course: Mapping[str, Any], pictures: Mapping[str, NDArray[np.float64
     key = "".join(f'<span class="key {name}">{name}</span>' for name in _FREQUENCIES)
     parts = [f'<p class="note">Each picture is what one phone heard. <span class="keys">{key}</span></p>']
     for listener in course["levels_dbfs"]:
-        parts.append(f"<h3>What the {escape(listener)} heard</h3>")
-        parts.append(f'<div class="wide"><figure class="plot">{levels_svg(listener, course)}')
+        figure = levels_svg(listener, course)
         if listener in pictures:
             ticks = "".join(
-                f'<span style="bottom:{freq / 40:.1f}%">{name}</span>'
+                f'<span class="{name}" style="bottom:{freq / 40:.1f}%">{name}</span>'
                 for name, freq in _FREQUENCIES.items()
                 if name != listener
             )
             picture, words = spectrogram_png(pictures[listener]), f"Spectrogram of what the {escape(listener)} heard"
-            parts.append(f'<div class="spectrogram"><div class="ticks">{ticks}</div>')
-            parts.append(f'<img alt="{words}" src="{picture}"></div>')
-        parts.append("</figure></div>")
+            figure += (
+                f'<div class="spectrogram"><div class="ticks">{ticks}</div><img alt="{words}" src="{picture}"></div>'
+            )
+        title = f"What the {escape(listener)} heard"
+        parts.append(f"<h3>{title}</h3>{_wide(title, f'<figure class=plot>{figure}</figure>')}")
     parts.append(
         "<p class=note>Above: the level of each speaker in dBFS, the dashed line is −50. Below: all sound from 0 to"
         " 4 kHz, the brighter the louder; each speaker is a line at the height of his name.</p>"
@@ -173,7 +180,7 @@ def _figures(checks: Iterable[Mapping[str, Any]]) -> str:
         for check in checks
         for name, value in _flat(check["figures"])
     )
-    return f'<div class="wide"><table class="figures"><tbody>{rows}</tbody></table></div>'
+    return _wide("Figures", f'<table class="figures"><tbody>{rows}</tbody></table>')
 
 
 def _flat(figures: Any, name: str = "") -> Iterable[tuple[str, str]]:

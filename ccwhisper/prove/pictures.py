@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH: Final = 900
-_LEFT, _RIGHT, _TOP, _PLOT, _BOTTOM = 46, 6, 36, 150, 22
+_LEFT, _RIGHT, _TOP, _PLOT, _BOTTOM = 46, 6, 44, 150, 22
 _QUIETEST: Final = -100.0
 _DARKEST, _BRIGHTEST = -90.0, -14.0  # dBFS
 
@@ -58,9 +58,9 @@ def _bands(marks: Sequence[Mapping[str, Any]], seconds: float, x: Any, bottom: f
         left, width = x(mark["at"]), x(end) - x(mark["at"])
         shade = "odd" if index % 2 else "even"
         parts.append(f'<rect class="band {shade}" x="{left}" width="{width:.1f}" y="{_TOP}" height="{bottom - _TOP}"/>')
-        # Neighbours stand at two heights, so that short steps do not write over each other.
+        # Neighbours stand at three heights, so that short steps do not write over each other.
         words = escape(str(mark["step"]))
-        parts.append(f'<text class="step" x="{left + 2}" y="{14 if index % 2 else 28}">{words}</text>')
+        parts.append(f'<text class="step" x="{left + 2}" y="{12 + 13 * (index % 3)}">{words}</text>')
     return parts
 
 

@@ -81,12 +81,26 @@ class Record:
             self.findings.append(Finding(KINDS[kind].id, step, shown(said)))
 
     def check(self, name: str, title: str, answer: str, since: int, **figures: Any) -> Check:
-        """Add a check. Its verdict is that of the gravest finding after the first `since`."""
-        gravities = {finding.gravity for finding in self.findings[since:]}
+        """Add a check. Its verdict is that of the gravest finding after the first `since`, and when it has not passed
+        those are its answer."""
+        found = self.findings[since:]
+        gravities = {finding.gravity for finding in found}
         verdict = "failed" if gravities - {Gravity.WARNING} else "warned" if gravities else "passed"
-        check = Check(name, title, answer, verdict, figures)
+        titles = "; ".join(dict.fromkeys(KINDS[finding.id].title for finding in found))
+        check = Check(name, title, titles or answer, verdict, figures)
         self.checks.append(check)
         return check
+
+    def sum_up(self) -> None:
+        """Put the answer of all looks first."""
+        wrong = [look.step for look in self.looks if look.faults]
+        answer = f"as it must be in all {len(self.looks)} looks"
+        if wrong:
+            answer = f"not as it must be in {len(wrong)} of {len(self.looks)} looks: {', '.join(wrong)}"
+        if self.looks:
+            figures = {"looks": len(self.looks), "wrong": len(wrong)}
+            verdict = "failed" if wrong else "passed"
+            self.checks.insert(0, Check("matrix", "Who hears whom", answer, verdict, figures))
 
     @property
     def leaks(self) -> int:

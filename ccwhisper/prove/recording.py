@@ -35,11 +35,11 @@ class Heard:
     tracks: tuple[Mapping[str, float], ...]
 
 
-def read(path: Path) -> Heard:
-    """Raises OSError, EOFError or wave.Error when it cannot be read here, or holds nothing."""
+def read(path: Path, seconds: float | None = None) -> Heard:
+    """Its first `seconds`, or all. Raises OSError, EOFError or wave.Error when it cannot be read here, or is empty."""
     with contextlib.closing(wave.open(str(path), "rb")) as file:
         rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
-        content = file.readframes(file.getnframes())
+        content = file.readframes(file.getnframes() if seconds is None else int(seconds * rate))
     if width != 2 or not content:
         raise wave.Error("not 16 bits, or empty")
     samples = np.frombuffer(content, dtype="<i2").astype(np.float64) / 32768
@@ -50,13 +50,26 @@ def read(path: Path) -> Heard:
     return Heard(loudest, there, tuple({name: max(track[name], default=-120.0) for name in _TONES} for track in levels))
 
 
+def when_readable(path: Path, seconds: float | None = None) -> Heard:
+    """As `read`, when the switch has closed it. Raises NotAsExpected when it cannot be read here."""
+    found: list[Heard] = []
+
+    def readable() -> bool:
+        with contextlib.suppress(OSError, EOFError, wave.Error):
+            found.append(read(path, seconds))
+        return bool(found)
+
+    wait_until(f"{path} can be read here", readable)
+    return found[0]
+
+
 def _levels(track: Float, freq: float, rate: int) -> list[float]:
     size, step = int(_WINDOW * rate), int(_STEP * rate)
     return [level_dbfs(track[at : at + size], freq, rate) for at in range(0, len(track) - size + 1, step)]
 
 
 class CallRecording:
-    """A stereo recording of the caller's leg, made for the proof and removed by it. `folder` is the switch's."""
+    """A stereo recording of the caller's leg, made for the proof. `folder` is the switch's."""
 
     def __init__(self, own: OwnLegs, leg: str, folder: str) -> None:
         self._own, self._leg = own, leg
@@ -72,17 +85,4 @@ class CallRecording:
     def stop(self) -> Heard:
         """End it and read it. Raises NotAsExpected when it cannot be read here."""
         self._own.tell("uuid_record", self._leg, "stop", str(self.path))
-        found: list[Heard] = []
-
-        def readable() -> bool:
-            with contextlib.suppress(OSError, EOFError, wave.Error):
-                found.append(read(self.path))
-            return bool(found)
-
-        wait_until(f"{self.path} can be read here", readable)
-        return found[0]
-
-    def remove(self) -> None:
-        """It holds nothing but tones; where it cannot be removed from here it stays."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        return when_readable(self.path)

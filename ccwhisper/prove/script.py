@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,16 +11,39 @@ from typing import Any, Final
 import ccwhisper
 from ccwhisper.proof.calls import PhoneCall
 from ccwhisper.proof.line import PhoneError
-from ccwhisper.proof.scene import BEEP, FLOOR, LEVEL, SILENT, TONES, Coach, Fault, NotAsExpected, Scene, wait_until
+from ccwhisper.proof.scene import (
+    BEEP,
+    FLOOR,
+    LOOKS,
+    SILENT,
+    TONES,
+    Coach,
+    Fault,
+    NotAsExpected,
+    Scene,
+    wait_until,
+)
 from ccwhisper.proof.service import Refused, ServiceError
 from ccwhisper.proof.tones import first_heard, first_silent
 from ccwhisper.prove import speech
 from ccwhisper.prove.calls import COACH, NotAttached, NotDelivered, NotRecognised, SiteStage
-from ccwhisper.prove.measure import STEP_S, course, marks_of, placed, spectrogram, strange
+from ccwhisper.prove.judge import kind_of, slight
+from ccwhisper.prove.measure import (
+    GARBAGE,
+    STEP_S,
+    beep_dbfs,
+    course,
+    longest_silence,
+    marks_of,
+    placed,
+    spectrogram,
+    strange,
+    switched_ms,
+)
 from ccwhisper.prove.record import Look, Record, rounded, shown
-from ccwhisper.prove.recording import RECORDER, CallRecording, Heard
+from ccwhisper.prove.tapes import Tapes
 
-PARTS: Final = ("matrix", "keypad", "hold", "recording", "speech", "next")
+PARTS: Final = ("matrix", "keypad", "hold", "recording", "speech", "next", "rebridge")
 """In the order in which they are done; the recording is made while the matrix is gone through."""
 
 TONE: Final = -13 - 3.17
@@ -30,19 +52,14 @@ TONE: Final = -13 - 3.17
 KEYS: Final = "1789"
 """1 is the key that an unprotected eavesdrop obeys by letting the caller hear; the others mean nothing to anybody."""
 
-GARBAGE: Final = -40.0
-"""dBFS: more than this of anything that nobody says. Codecs leave -50 at the most, a wrong rate -17 to -25."""
-
 _BEEP_NS: Final = 400_000_000
 _QUIET: Final = {"caller": ("agent",), "agent": ("caller",)}
 _WHISPER: Final = {"caller": ("agent",), "agent": ("caller", COACH)}
 _BARGE: Final = {"caller": ("agent", COACH), "agent": ("caller", COACH)}
 
-_MISSED: Final = {("agent", COACH): "whisper.not-heard", ("caller", COACH): "barge.not-heard"}
-_LEAKED: Final = {
-    ("caller", COACH): "leak.caller-hears-coach",
-    ("caller", "beep"): "leak.caller-hears-beep",
-    ("agent", COACH): "leak.agent-hears-coach",
+_NEXT: Final = {
+    "next": ("The agent's next caller", "he does not hear the coach who had joined the caller before him"),
+    "rebridge": ("The agent's leg goes to another caller", "he does not hear the coach who was in a barge there"),
 }
 
 
@@ -62,6 +79,7 @@ class Script:
     """Spectrograms by listener."""
     _marks: list[tuple[int, str]] = field(default_factory=list)
     _barged: float = 0.0
+    _tapes: Tapes = field(init=False)
 
     def run(self) -> Record:
         """Go through all parts. What stops it in the middle becomes a finding."""
@@ -77,6 +95,7 @@ class Script:
             self._find("proof.interfered", str(error).partition("\n")[0])
         if self.stage.refused:
             self._find("call.of-others", f"{self.stage.refused} of them")
+        self.record.sum_up()
         self.record.about["seconds"] = round(time.monotonic() - began, 1)
         return self.record
 
@@ -96,14 +115,18 @@ class Script:
         coach.leave()
         if "matrix" in self.parts:
             self._look(scene, None, "leave", "the coach has left, the call goes on", _QUIET)
-        self._draw(listeners, begin, scene.caller.mark())
+        end = scene.caller.mark()
+        self._draw(listeners, begin, end)
         if "speech" in self.parts:
             self._step("speech")
             speech.prove(self.stage, self.record, scene)
         if "next" in self.parts:
-            self._next(scene)
-        else:
-            self.stage.part(scene)
+            scene = self._next(scene, "next", self._dialled)
+        if "rebridge" in self.parts:
+            scene = self._next(scene, "rebridge", self._bridged)
+        self.stage.part(scene)
+        if "recording" in self.parts:
+            self._tapes.play_theirs((end - begin) / 1e9, self._barged)
 
     # --- the call ----------------------------------------------------------------------------------------------------
 
@@ -113,8 +136,9 @@ class Script:
         }  # fmt: skip
         try:
             return place(*what, **how)
-        except tuple(kinds) as error:
-            self._find(kinds[type(error)], str(error))
+        except (NotDelivered, NotRecognised, NotAttached) as error:
+            narrow = isinstance(error, NotAttached) and error.reason == "codec_mismatch"
+            self._find("codec.coach-too-wide" if narrow else kinds[type(error)], str(error))
             raise Interrupted(str(error)) from error
 
     def _about(self, scene: Scene) -> None:
@@ -145,8 +169,8 @@ class Script:
             or agent.get("variable_rtp_jitter_buffer_during_bridge") != "true"
         ):
             self._find("jitter-buffer.missing", "jitterbuffer_msec or rtp_jitter_buffer_during_bridge is not set")
-        if any(function == RECORDER for function, _ in self.stage.own.attached(legs["agent"])):
-            self._find("recording.agents-leg", "a recording runs on the agent's leg")
+        self._tapes = Tapes(self.stage, self.record, legs["caller"])
+        self._tapes.notice(legs["agent"])
         self.record.check("legs", "The call's legs on the switch", "as coaching needs them", since)
 
     # --- who hears whom ----------------------------------------------------------------------------------------------
@@ -155,16 +179,17 @@ class Script:
         whole = "matrix" in self.parts
         if whole:
             self._look(scene, None, "talk", "caller and agent talk, nobody coaches", _QUIET, beep_allowed=False)
-        recording = self._record(scene) if "recording" in self.parts else None
+        if "recording" in self.parts:
+            self._tapes.start()
         self._step("attach")
         coach: Coach = self._guarded(self.stage.attach, scene)
         self._attached(scene, coach)
         if whole:
             self._look(scene, coach, "listen", "the coach hears both, nobody hears him", _QUIET)
-        if whole or recording:
+        if whole or "recording" in self.parts:
             self._whisper(scene, coach)
-        if recording:
-            self._play_back(recording)
+        if "recording" in self.parts:
+            self._tapes.play_back()
         if whole:
             self._barge(scene, coach)
         return coach
@@ -182,7 +207,7 @@ class Script:
         since = len(self.record.findings)
         began = self._step("whisper")
         coach.mode("whisper")
-        heard = self._switched(first_heard, scene.agent, began, ("caller", "beep"))
+        heard = switched_ms(first_heard, scene.agent, began, ("caller",))
         beep = self._beep(scene, coach, began)
         self._look(scene, coach, "whisper", "the agent hears the coach, the caller does not", _WHISPER)
         figures = {"beep_dbfs": beep, "heard_after_ms": heard}
@@ -195,50 +220,39 @@ class Script:
         since = len(self.record.findings)
         began = self._step("barge")
         coach.mode("barge")
-        heard = self._switched(first_heard, scene.caller, began, ("agent",))
+        heard = switched_ms(first_heard, scene.caller, began, ("agent",))
         self._look(scene, coach, "barge", "caller and agent hear the coach", _BARGE)
-        coach.mute()
-        coach.wait()
-        self._step("muted")
-        self._look(scene, coach, "muted", "a muted microphone in a barge: nobody hears the coach", _QUIET)
-        coach.mute(False)
-        ended = scene.caller.mark()
+        ended = self._step("back")
         coach.mode("listen")
         self._barged += (scene.caller.mark() - began) / 1e9
-        silent = self._switched(first_silent, scene.caller, ended, ("agent",))
-        self._step("back")
+        silent = switched_ms(first_silent, scene.caller, ended, ("agent",))
         self._look(scene, coach, "back", "listening again: nobody hears the coach", _QUIET)
+        self._step("muted")
+        coach.mute()
+        coach.wait()
+        coach.mode("barge")
+        self._look(scene, coach, "muted", "a barge with a muted microphone: nobody hears the coach", _QUIET)
+        coach.mode("listen")
+        coach.mute(False)
+        coach.wait()
         figures = {"heard_after_ms": heard, "silent_after_ms": silent}
-        self.record.check(
-            "barge", "Barge, mute and back", "both hear the coach only while he has joined", since, **figures
-        )
-
-    def _switched(self, find: Callable[..., int], call: PhoneCall, since: int, others: Collection[str]) -> float | None:
-        """From the request to the first packet in which it is heard; None when it is not, which the look will say."""
-        freqs = [BEEP if name == "beep" else TONES[name] for name in others]
-        with suppress(TimeoutError):
-            return round((find(call, TONES[COACH], since, others=freqs, timeout=2.0) - since) / 1e6, 1)
-        return None
+        answer = "both hear the coach only while he has joined"
+        self.record.check("barge", "Barge, back, and a muted microphone", answer, since, **figures)
 
     def _beep(self, scene: Scene, coach: Coach, since: int) -> dict[str, float]:
         """The loudest that each hears of it; whether it cuts what is said."""
         until = since + _BEEP_NS
         calls = {"agent": scene.agent, "caller": scene.caller, COACH: coach.heard_by_phone}
-        loudest = rounded(
-            {who: max(self.stage.windows(each, "beep", since, until, 0.1)) for who, each in calls.items()}
-        )
+        loudest = rounded({who: beep_dbfs(call, since, until) for who, call in calls.items()})
         if abs(loudest["agent"] - TONE) > 1:
             self._find("beep.not-heard", f"the agent hears it at {loudest['agent']} instead of {TONE:.1f} dBFS")
         limit = FLOOR + 5 if self.stage.floor == FLOOR else SILENT
         if loudest["caller"] > limit:
             self._find("leak.caller-hears-beep", f"at {loudest['caller']} dBFS (limit {limit:.0f})")
         for call, name in ((scene.agent, "caller"), (scene.caller, "agent")):
-            run = longest = 0
-            for level in self.stage.windows(call, name, since, until, 0.04):
-                run = run + 1 if level < -30 else 0
-                longest = max(longest, run)
-            if longest * 0.02 > 0.1:
-                self._find("beep.cuts-speech", f"{name} is not heard for {longest * 0.02:.2f} s")
+            silence = longest_silence(self.stage.windows(call, name, since, until, 0.04))
+            if silence > 0.1:
+                self._find("beep.cuts-speech", f"{name} is not heard for {silence:.2f} s")
         self.stage.after_beep(scene)
         return loudest
 
@@ -266,6 +280,7 @@ class Script:
 
     def _hold(self, scene: Scene, coach: Coach) -> None:
         since = len(self.record.findings)
+        self._step("whisper again")
         coach.mode("whisper")
         self.stage.after_beep(scene)
         self._step("hold")
@@ -283,48 +298,25 @@ class Script:
         coach.mode("listen")
         self.record.check("hold", "Hold", "nobody hears the coach while the call is on hold", since, coach_dbfs=levels)
 
-    def _record(self, scene: Scene) -> CallRecording | None:
-        folder = self.stage.site.recordings or self.stage.site.api("global_getvar recordings_dir").strip()
-        recording = CallRecording(self.stage.own, self.stage.own.claim(scene.caller), folder)
-        try:
-            recording.start()
-        except NotAsExpected as error:
-            self._find("recording.not-checked", str(error))
-            return None
-        return recording
-
-    def _play_back(self, recording: CallRecording) -> None:
-        since = len(self.record.findings)
-        self._step("recording")
-        heard: Heard | None = None
-        try:
-            heard = recording.stop()
-        except NotAsExpected as error:
-            self._find("recording.not-checked", str(error))
-        finally:
-            recording.remove()
-        if heard is not None:
-            self._judge(heard)
-        figures = {} if heard is None else {"tracks_dbfs": [rounded(track) for track in heard.tracks]}
-        self.record.check("recording", "The recording", "it holds caller and agent, and nothing else", since, **figures)
-
-    def _judge(self, heard: Heard) -> None:
-        for who in ("caller", "agent"):
-            if abs(heard.loudest[who] - LEVEL) > 3:
-                self._find("recording.not-checked", f"it does not hold the {who}")
-        for name, kind in ((COACH, "recording.holds-coach"), ("beep", "recording.holds-beep")):
-            if heard.loudest[name] > SILENT:
-                self._find(kind, f"at {heard.loudest[name]:.1f} dBFS, for {heard.seconds[name]:.1f} s")
-
-    def _next(self, scene: Scene) -> None:
-        """A coach who follows the agent and is in a barge when the caller hangs up."""
-        since = len(self.record.findings)
-        self._step("next")
-        coach: Coach = self._guarded(self.stage.attach, scene, follow="agent")
-        coach.mode("barge")
-        self._look(scene, coach, "before the next call", "the coach has joined the first caller", _BARGE)
+    def _dialled(self, scene: Scene) -> Scene:
         self.stage.part(scene)
         after: Scene = self._guarded(self.stage.place, caller_name="second")
+        return after
+
+    def _bridged(self, scene: Scene) -> Scene:
+        second = self.stage.second_caller(scene)
+        after: Scene = self._guarded(self.stage.bridge_anew, scene, second)
+        return after
+
+    def _next(self, scene: Scene, part: str, go: Callable[[Scene], Scene]) -> Scene:
+        """A coach who follows the agent has joined a caller, and the agent goes on to another."""
+        since = len(self.record.findings)
+        self._step(part)
+        coach: Coach = self._guarded(self.stage.attach, scene, follow="agent")
+        coach.mode("barge")
+        barge = {"caller": ("agent", COACH), "agent": (scene.caller_name, COACH)}
+        self._look(scene, coach, f"{part}: before", "the coach has joined the caller", barge)
+        after = go(scene)
         began = after.caller.mark()
 
         def there() -> bool:
@@ -332,19 +324,16 @@ class Script:
             return bool(view["call"] == after.id and view["phase"] == "attached" and view["settled"])
 
         wait_until("the coach follows the agent to the next call", there, 10)
-        quiet = {"caller": ("agent",), "agent": ("second",)}
-        self._look(
-            after, coach, "next caller", "the next caller does not hear the coach", quiet, leaks="leak.next-caller"
-        )
+        quiet = {"caller": ("agent",), "agent": (after.caller_name,)}
+        promise = "the next caller does not hear the coach"
+        self._look(after, coach, f"{part}: after", promise, quiet, leaks="leak.next-caller")
         loudest = max(self.stage.windows(after.caller, COACH, began, after.caller.mark(), 0.06))
         if loudest > SILENT:
             self._find("leak.next-caller", f"at {loudest:.1f} dBFS, if only for a moment")
-        self.record.check(
-            "next", "The agent's next caller", "he does not hear the coach who had joined the caller before him", since,
-            loudest_dbfs=round(loudest, 1),
-        )  # fmt: skip
+        title, answer = _NEXT[part]
+        self.record.check(part, title, answer, since, loudest_dbfs=round(loudest, 1))
         coach.leave()
-        self.stage.part(after)
+        return after
 
     # ---
 
@@ -354,9 +343,12 @@ class Script:
     ) -> list[Fault]:  # fmt: skip
         began = self._step(step)
         coaches = [coach] if coach else []
-        verdict, faults = self.stage.look(
-            scene, coaches, label=step, beep_allowed=beep_allowed, absent=() if coach else (COACH,), **wanted
-        )
+        for _ in range(LOOKS):
+            verdict, faults = self.stage.look(
+                scene, coaches, label=step, beep_allowed=beep_allowed, absent=() if coach else (COACH,), **wanted
+            )
+            if not slight(faults):
+                break
         until = scene.caller.mark()
         listeners = dict(_pair(scene)) | ({COACH: coach.heard_by_phone} if coach else {})
         levels = {shown(who): rounded(heard) for who, heard in verdict.levels.items()}
@@ -367,7 +359,7 @@ class Script:
         look = Look(step, promise, levels, hear)
         self.record.looks.append(look)
         for fault in faults:
-            kind = self._kind(fault, leaks)
+            kind = kind_of(fault, leaks)
             if kind:
                 look.faults.append(shown(str(fault)))
                 self._find(kind, str(fault), step)
@@ -377,15 +369,6 @@ class Script:
                 look.faults.append(f"{shown(who)} hears something else at {rest:.1f} dBFS")
                 self._find("sound.garbled", look.faults[-1], step)
         return [fault for fault in faults if not fault.must]
-
-    @staticmethod
-    def _kind(fault: Fault, leaks: str) -> str:
-        if not fault.must:
-            found = _LEAKED.get((fault.listener, fault.name), "")
-            return leaks if leaks and found else found
-        if fault.listener == COACH:
-            return "coach.hears-nobody"
-        return _MISSED.get((fault.listener, fault.name), "party.not-heard")
 
     def _step(self, step: str) -> int:
         now = time.monotonic_ns()

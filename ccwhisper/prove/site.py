@@ -65,6 +65,12 @@ class Site:
         self.version = switch_version(self.api("version"))
         return self.version
 
+    def in_use(self) -> list[str]:
+        """Which of the three users has a telephone already: somebody's, that the proof must not take the place of."""
+        accounts = [each for each in (self.agent, self.coach, self.caller) if each.password is not None]
+        answers = {each.user: self.api(f"sofia_contact */{each.user}@{self.domain}") for each in accounts}
+        return [user for user, answer in answers.items() if "sofia/" in answer]
+
     @property
     def address(self) -> str:
         """The address of this machine as the switch's phones see it."""
