@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_install import FILES, PASSWORD, everything
+from tests.unit.configuration import PASSWORD, everything, put
 
 from .service import PATIENCE
 
@@ -19,12 +19,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    place = tmp_path / "conf"
-    for name, text in FILES.items():
-        path = place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode("latin-1"))
-    return place
+    return put(tmp_path / "conf")
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
