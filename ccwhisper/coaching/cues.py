@@ -7,8 +7,8 @@ from dataclasses import replace
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
-from ccwhisper.coaching.model import AgentId, Cue, Hand, Phase
-from ccwhisper.coaching.modes import Mode
+from ccwhisper.coaching.model import AgentId, Cue, Hand, Phase, Session
+from ccwhisper.coaching.modes import Gate, Mode
 from ccwhisper.coaching.policy import check_mode
 from ccwhisper.coaching.requests import find_session, session_queues
 from ccwhisper.coaching.turn import Turn
@@ -74,15 +74,21 @@ def lower_hand(turn: Turn, ask: cmd.LowerHand) -> None:
 
 def tidy(turn: Turn) -> None:
     """At the end of every turn: cues go with the call that they were written on, or between calls with their session; a
-    raised hand goes when somebody listens, or with its call."""
+    raised hand goes when somebody comes to listen, when one who was there already speaks to the agent, or with its
+    call. Who listened before and says nothing has not answered, and the agent must not learn that he listens."""
     for cue in list(turn.cues.values()):
         if cue.session not in turn.sessions and cue.call not in turn.calls:
             del turn.cues[cue.id]
     for hand in list(turn.hands.values()):
-        if any(each.agent == hand.agent and each.phase is Phase.ATTACHED for each in turn.sessions.values()):
+        if any(_answers(each, hand) for each in turn.sessions.values()):
             _lower(turn, hand, "answered")
         elif hand.call is not None and hand.call not in turn.calls:
             _lower(turn, hand, "call_ended")
+
+
+def _answers(session: Session, hand: Hand) -> bool:
+    here = session.agent == hand.agent and session.phase is Phase.ATTACHED
+    return here and (session.started_at >= hand.raised_at or session.gate is not Gate.CLOSED)
 
 
 def _lower(turn: Turn, hand: Hand, why: str) -> None:

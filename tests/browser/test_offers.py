@@ -121,6 +121,44 @@ def test_only_what_the_token_permits_is_offered(
     expect(dock(page).locator("#take-over")).to_be_enabled(enabled=barge)
 
 
+def test_who_listens_already_answers_a_hand_by_a_whisper(centre: Centre, open_page: Open) -> None:
+    """Until then others see it, too."""
+    centre.call()
+    page = open_page(centre.supervisor())
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    expect(dock(page).locator(".modes button", has_text="Whisper")).to_be_enabled()
+    agent = open_page(centre.agent("1001"), "/agent", size={"width": 320, "height": 480})
+    agent.get_by_role("button", name="Raise hand").click()
+    dora = open_page(centre.supervisor("dora", "9002", name="Dora"))
+    hands = [each.get_by_role("region", name="Agents who ask for help") for each in (page, dora)]
+    expect(hands[1].get_by_role("button", name="Listen")).to_be_enabled()
+    expect(hands[0].get_by_role("button")).to_have_text(["Whisper"])
+    expect(agent.get_by_role("button", name="Take back")).to_be_visible()
+    hands[0].get_by_role("button", name="Whisper").click()
+    lamp(page, "Agent 1001 hears you")
+    for each in hands:
+        expect(each).to_have_count(0)
+    expect(agent.get_by_role("button", name="Raise hand")).to_be_visible()
+
+
+def test_every_stage_is_told(centre: Centre, open_page: Open) -> None:
+    """While the phone rings there is nothing to press but to leave."""
+    centre.call()
+    page = open_page(centre.supervisor(device="9003"))
+    centre.sim("phone 9003 ring")
+    try:
+        page.get_by_role("button", name="Listen to Agent 1001").click()
+        expect(dock(page).locator(".stage")).to_have_text("Your phone 9003 rings: pick it up")
+        expect(page.locator("#announcer")).to_contain_text("Your phone 9003 rings")
+        for name in ("Whisper", "Barge in"):
+            expect(dock(page).locator(".modes button", has_text=name)).to_be_disabled()
+        expect(dock(page).locator("#take-over")).to_be_disabled()
+        dock(page).get_by_role("button", name="Leave").click()
+        expect(page.get_by_role("status").filter(has_text="You have left.")).to_be_visible()
+    finally:
+        centre.sim("phone 9003 answer")
+
+
 def test_on_a_phone_nothing_is_missing(centre: Centre, open_page: Open) -> None:
     """Who coaches and how, the queue, sorting without headings; and while one coaches, who asks for help."""
     for number in ("1001", "1002"):

@@ -10,6 +10,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.cues import MAX_CUES
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Reply, Session
+from ccwhisper.coaching.modes import Gate, Mode
 
 from .world import NODE, World, agent_leg, caller_leg, coach
 
@@ -107,6 +108,22 @@ def test_a_raised_hand_is_answered_by_whoever_listens() -> None:
     world.coached(call)
     assert world.state.hands == {}
     assert fx.HandLowered(hand, "answered") in world.effects
+
+
+@pytest.mark.parametrize(("mode", "gate"), [(Mode.WHISPER, Gate.AGENT), (Mode.BARGE, Gate.EVERYONE)])
+def test_who_listened_before_answers_by_speaking(mode: Mode, gate: Gate) -> None:
+    """Else the agent would learn by his hand that somebody listens, and nobody else would learn that he asks."""
+    world = World().up()
+    session = world.coached(on_call(world))
+    world.feed(cmd.RaiseHand(ANA, "ana", "", session.started_at + 1))
+    world.feed(cmd.SetMuted(session.coach, session.id, True))
+    world.mode(session, mode)
+    assert set(world.state.hands) == {"ana"}
+    world.feed(cmd.SetMuted(session.coach, session.id, False))
+    assert set(world.state.hands) == {"ana"}
+    world.feed(ev.GateTold(session.id, gate))
+    assert world.state.hands == {}
+    assert [each.why for each in world.effects if isinstance(each, fx.HandLowered)] == ["answered"]
 
 
 def test_a_raised_hand_goes_with_its_call() -> None:

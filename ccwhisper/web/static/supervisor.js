@@ -40,7 +40,7 @@ function answerHand() {
   (found ?? hands.flat()[0])?.click();
 }
 
-function Hands({ desk, start, mine, can }) {
+function Hands({ desk, start, ask, mine, can }) {
   const now = useClock(desk);
   const hands = [...desk.hands.values()].sort((a, b) => a.raised_at - b.raised_at);
   if (!hands.length) return null;
@@ -48,12 +48,15 @@ function Hands({ desk, start, mine, can }) {
     ${hands.map((hand) => {
       const call = desk.calls.get(hand.call);
       const why = (way) => (mine ? BUSY : hindrance(desk, call, way));
+      const heard = mine?.agent === hand.agent; // by us, who are there already
       return html`<div class="hand" key=${hand.agent}>
         <${Icon} name="hand" />
         <p class="grow"><strong>${hand.name} asks for help</strong>${hand.note && html` <q>${hand.note}</q>`}
           <span class="faint"> ${call?.queue ?? hand.queues.join(", ")} · ${duration(now - hand.raised_at)} ago${call ? "" : " · no call"}</span></p>
-        ${call && can.listen && html`<${Offer} why=${why("listen")} onClick=${() => start(call)}><${Icon} name="listen" />Listen<//>`}
-        ${call && can.listen && can.whisper && html`<${Offer} why=${why("whisper")} onClick=${() => start(call, "whisper")}><${Icon} name="whisper" />Whisper<//>`}
+        ${heard && call && can.whisper && mine.mode === "listen" && html`<${Offer} why=${hindrance(desk, call, "whisper")}
+          onClick=${() => ask("set_mode", { mode: "whisper" })}><${Icon} name="whisper" />Whisper<//>`}
+        ${!heard && call && can.listen && html`<${Offer} why=${why("listen")} onClick=${() => start(call)}><${Icon} name="listen" />Listen<//>`}
+        ${!heard && call && can.listen && can.whisper && html`<${Offer} why=${why("whisper")} onClick=${() => start(call, "whisper")}><${Icon} name="whisper" />Whisper<//>`}
       </div>`;
     })}
   </section>`;
@@ -293,7 +296,7 @@ function App({ desk, phone }) {
         <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button>
       </div>`}
       <${Taps} desk=${desk} />
-      <${Hands} desk=${desk} start=${start} mine=${mine} can=${can} />
+      <${Hands} desk=${desk} start=${start} ask=${ask} mine=${mine} can=${can} />
       ${!denied && html`<${Queues} desk=${desk} />`}
       <${Phone} choice=${choice} phone=${phone} mine=${mine} />
       <div class="tools" role="search">
