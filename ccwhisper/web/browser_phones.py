@@ -146,8 +146,9 @@ class BrowserPhones:
     def _admitted(self, environ: Mapping[str, Any]) -> Principal:
         if environ.get("REQUEST_METHOD") != "GET" or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             raise Invalid("request_malformed", "This address is for WebSockets.")
-        origin, _, host = environ.get("HTTP_ORIGIN", "").partition("://")
-        if host and host != environ.get("HTTP_HOST") and f"{origin}://{host}" not in self._origins:
+        origin = environ.get("HTTP_ORIGIN", "")
+        ours = {environ.get("HTTP_HOST"), environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[0].strip()}
+        if origin and origin.partition("://")[2] not in ours and origin not in self._origins:
             raise Forbidden("origin_not_allowed", "Pages of this origin may not connect.")
         offered = [each.strip() for each in environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")]
         token = next((each.removeprefix(BEARER) for each in offered if each.startswith(BEARER)), None)

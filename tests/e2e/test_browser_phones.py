@@ -167,6 +167,7 @@ def test_who_may_not_have_one(service: Service, registrar: Registrar) -> None:
     assert upgrade(service, f"bearer.{token()}") == 401
     assert asked(service, token(permissions=[])) == 403
     assert asked(service, token(), Origin="https://evil.example.org") == 403
+    assert asked(service, token(), Origin="null") == 403
     assert registrar.heard.empty()
     assert registrar.open == []
 

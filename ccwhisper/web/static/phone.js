@@ -27,7 +27,7 @@ function Meter({ phone }) {
     let frame = 0;
     const draw = () => {
       const level = Math.max(FLOOR, phone.level());
-      bar.current.value = Math.round(level - FLOOR);
+      if (bar.current) bar.current.value = Math.round(level - FLOOR); // not any more, when it has just been taken away
       frame = requestAnimationFrame(draw);
     };
     draw();

@@ -1,0 +1,95 @@
+"""The page as a phone, before it is rung: the choice of device, the microphone, and what is said when there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.centre import Centre, until
+
+pytestmark = pytest.mark.browser
+
+BROKEN = """
+(name) => {
+  window.whole = navigator.mediaDevices.getUserMedia;
+  navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", name); };
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def whole_centre() -> Iterator[Centre]:
+    """With a profile for browsers that is not there: nobody can be rung, but everything before that can be seen."""
+    centre = Centre()
+    centre.switch.browsers_ws_port = 1  # type: ignore[attr-defined]
+    with centre:
+        yield centre
+
+
+def device(page: Page) -> Page:
+    """The part of the page that it is about."""
+    return page.get_by_role("region", name="Your device")  # type: ignore[return-value]
+
+
+def test_the_choice_is_kept_and_the_meter_shows_what_the_microphone_hears(
+    centre: Centre, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(centre.supervisor())
+    choice = page.get_by_label("You speak with")
+    expect(choice.locator("option")).to_have_text(["Phone 9001", "This browser"])
+    expect(choice).to_have_value(f"9001@{centre.switch.domain}")
+    expect(page.get_by_role("combobox", name="Microphone")).to_have_count(0)
+    choice.select_option("This browser")
+    expect(device(page)).to_contain_text("Connecting this browser to the switch")
+    expect(page.get_by_role("combobox", name="Microphone").locator("option")).to_contain_text(["The system's", "Fake"])
+    meter = page.get_by_label("Level of the microphone")
+    until(lambda: meter.evaluate("(bar) => bar.value") > 30)  # the tone that the browser's microphone hears
+    page.reload()
+    expect(choice).to_have_value("browser")
+    choice.select_option("Phone 9001")
+    expect(meter).to_have_count(0)
+
+
+def test_a_call_is_not_asked_for_while_the_browser_cannot_be_rung(
+    centre: Centre, open_page: Callable[..., Page]
+) -> None:
+    centre.call()
+    page = open_page(centre.supervisor())
+    page.get_by_label("You speak with").select_option("This browser")
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    expect(page.get_by_role("alert")).to_contain_text("Connecting this browser to the switch")
+    expect(page.get_by_role("complementary")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("NotFoundError", "There is no microphone. Plug one in"),
+        ("NotAllowedError", "does not let this page use the microphone"),
+        ("NotReadableError", "another program may have it"),
+    ],
+)
+def test_a_microphone_that_is_not_there_is_told_in_words(
+    centre: Centre, open_page: Callable[..., Page], error: str, words: str
+) -> None:
+    page = open_page(centre.supervisor())
+    page.evaluate(BROKEN, error)
+    page.get_by_label("You speak with").select_option("This browser")
+    expect(device(page)).to_contain_text(words)
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = window.whole; }")
+    device(page).get_by_role("button", name="Try again").click()
+    expect(device(page)).to_contain_text("Connecting this browser to the switch")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_anybody_can_use_it(centre: Centre, open_page: Callable[..., Page], scheme: str) -> None:
+    centre.call()
+    page = open_page(centre.supervisor(), color_scheme=scheme)
+    page.get_by_label("You speak with").select_option("This browser")
+    expect(page.get_by_label("Level of the microphone")).to_be_visible()
+    expect(page.locator(".row[id]")).to_have_count(1)
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
