@@ -69,6 +69,9 @@ NODE: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "profile_open_acl": Rule(_E, "Addresses on apply-inbound-acl skip the digest, and any address is on it."),
         "profile_believes_unproved": Rule(_E, "With blind authentication whoever names an agent is the agent."),
+        "browsers_exposed": Rule(
+            _E, "The profile of coaches' browsers has no passwords: whoever reaches it can register there."
+        ),
         "extended_info_parsing": Rule(_E, "An INFO without authentication then runs commands on the switch."),
         "fire_message_events": Rule(_E, "A SIP message then raises events, from strangers too."),
         "bypass_media": Rule(_E, "Media that passes by the switch cannot be coached: the coach hears nothing."),

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from ccwhisper.doctor.rules import Finding
 from ccwhisper.doctor.snapshot import Snapshot, params
+from ccwhisper.switch.dialling import BROWSER_PROFILE
 
 _TRUE: Final = frozenset({"yes", "on", "true", "t", "enabled", "active", "allow"})
 """switch_true in switch_utils.h, for words; a number other than 0 is true, too."""
@@ -53,6 +55,26 @@ def authentication(node: Snapshot) -> Iterator[Finding]:
         for key in ("accept-blind-auth", "accept-blind-reg"):
             if _true(settings, key):
                 yield _off("profile_believes_unproved", name, key)
+
+
+def browsers(node: Snapshot) -> Iterator[Finding]:
+    """Whether the profile of coaches' browsers is open to anybody but the service."""
+    settings = _configured(node).get(BROWSER_PROFILE, {})
+    for key in ("sip-ip", "ws-binding", "wss-binding"):
+        value = settings.get(key, "")
+        host = value if key == "sip-ip" else value.rpartition(":")[0]
+        if value and not _loopback(host) and not _true(settings, "auth-calls"):
+            yield Finding(
+                "browsers_exposed", BROWSER_PROFILE, f"{key} is {value}",
+                f'sip_profiles/, profile {BROWSER_PROFILE}: {key} on 127.0.0.1; {_RESTART.format(BROWSER_PROFILE)}',
+            )  # fmt: skip
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # every address of the machine
 
 
 def dangerous(node: Snapshot) -> Iterator[Finding]:
@@ -121,4 +143,6 @@ def _true(settings: dict[str, str], key: str) -> bool:
     return value.lower() in _TRUE or (value.lstrip("-").isdigit() and int(value) != 0)
 
 
-JUDGES: Final[tuple[Callable[[Snapshot], Iterator[Finding]], ...]] = (profiles, authentication, dangerous, media)
+JUDGES: Final[tuple[Callable[[Snapshot], Iterator[Finding]], ...]] = (
+    profiles, authentication, browsers, dangerous, media,
+)  # fmt: skip

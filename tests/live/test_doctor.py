@@ -100,6 +100,7 @@ def test_modules_and_interfaces_that_are_not_there(odd: Callable[..., PrivateNod
         ("module_for_g722_missing", "mod_spandsp"),
         ("codec_not_loaded", "phones"),
         ("codec_not_loaded", "trunk"),
+        ("codec_not_loaded", "browsers"),
         ("interface_missing", "application eavesdrop"),
         ("interface_missing", "api uuid_displace"),
     }

@@ -84,6 +84,18 @@ def both(*changes: Callable[[Answers], object]) -> Callable[[Answers], None]:
     return change
 
 
+def browsers_at(address: str) -> Callable[[Answers], None]:
+    """A node with a profile for coaches' browsers."""
+    there = f'<param name="ws-binding" value="{address}"/><param name="apply-inbound-acl" value="mine"/>'
+    running = "<profile><name>browsers</name><type>profile</type><state>RUNNING (0)</state></profile>"
+    return both(
+        replaced(conf("sofia"), "</profiles>", f'<profile name="browsers"><settings>{there}</settings></profile></profiles>'),
+        replaced("sofia xmlstatus", "</profiles>", f"{running}</profiles>"),
+        said("acl 203.0.113.1 mine", "false"),
+        said("acl 2001:db8::1 mine", "false"),
+    )
+
+
 DIAL = f"user_data {USER} param dial-var-jitterbuffer_msec"
 OWN = f"user_data {USER} var jitterbuffer_msec"
 CONTACT = "[jitterbuffer_msec=40,rtp_jitter_buffer_during_bridge=true,leg_timeout=20]"
@@ -108,6 +120,8 @@ CASES: dict[str, tuple[str, str, Callable[[Answers], object]]] = {
     "an open list": ("profile_open_acl", "trunk", said("acl 203.0.113.1 trunk_peers", "true")),
     "blind calls": ("profile_believes_unproved", "phones", setting("accept-blind-auth", "false", "true")),
     "blind registrations": ("profile_believes_unproved", "phones", setting("accept-blind-reg", "false", "yes")),
+    "browsers": ("browsers_exposed", "browsers", browsers_at(":5066")),
+    "browsers in public": ("browsers_exposed", "browsers", browsers_at(f"{PUBLIC}:5066")),
     "INFO": ("extended_info_parsing", "phones", setting("extended-info-parsing", "false", "true")),
     "messages": ("fire_message_events", "phones", setting("fire-message-events", "false", "1")),
     "bypass": ("bypass_media", "phones", setting("inbound-bypass-media", "false", "true")),
@@ -141,6 +155,7 @@ CASES: dict[str, tuple[str, str, Callable[[Answers], object]]] = {
 
 def test_a_node_as_it_should_be_lacks_nothing() -> None:
     assert examined(users=[USER]) == []
+    assert examined(browsers_at("127.0.0.1:5066"), users=[USER]) == []
 
 
 @pytest.mark.parametrize("case", CASES)
