@@ -138,6 +138,9 @@ def test_who_listens_already_answers_a_hand_by_a_whisper(centre: Centre, open_pa
     lamp(page, "Agent 1001 hears you")
     for each in hands:
         expect(each).to_have_count(0)
+    expect(page.locator(".notice")).to_have_count(0)
+    agent.get_by_role("button", name="Raise hand").click()
+    expect(page.locator(".notice")).to_contain_text("Agent 1001 asks for help.")
     expect(agent.get_by_role("button", name="Raise hand")).to_be_visible()
 
 

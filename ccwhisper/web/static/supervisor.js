@@ -178,7 +178,12 @@ function App({ desk, phone }) {
       announce(text);
     };
     const noBeep = () => setNotice({ bad: true, text: "The beep could not be played: the agent was not told by a tone." });
-    const asked = ({ detail }) => announce(`${detail.name} asks for help. ${detail.note}`);
+    const asked = ({ detail }) => {
+      const text = `${detail.name} asks for help. ${detail.note}`;
+      announce(text);
+      // Of one to whom we speak it is answered at once, and gone from the top of the page.
+      if ([...desk.sessions.values()].some((each) => each.agent === detail.agent)) setNotice({ text });
+    };
     const putBack = ({ detail }) => setNotice({ bad: true, text: `The queue does not allow this any more: ${MODES[detail.mode].name}.` });
     const notPressed = ({ detail }) => refused(detail);
     desk.addEventListener("ended", over);
