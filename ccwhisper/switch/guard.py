@@ -2,8 +2,8 @@
 
 What is on a leg is counted in `uuid_buglist`, which is exact. Whose it is, the switch does not say there: the legs that
 eavesdrop are found by the application that they run. That list is written up to half a second late (`show channels`),
-so it is read a moment after something has begun, and once more when somebody is missing. Who is not found then, is
-reported all the same.
+so it is read a moment after something has begun, and again when somebody is missing. Who is not found then, is reported
+all the same.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ SETTLED: Final = 0.6
 """Seconds from an event to the look: the switch's lists are late by half a second, and a coach who is attached anew is
 gone for a moment."""
 
+LOOKS: Final = 3
+"""How often the list is read until somebody who is missing is reported as unknown."""
+
 AT_ONCE: Final = 50
 """Legs that are asked for in one go: gates are moved over the same connection, and wait no longer than that."""
 
@@ -51,7 +54,7 @@ class Guard:
         self._node, self._link, self._installation = node, link, installation
         self._post: ev.Post = lambda _fact, _at=None: None
         self._due: dict[LegId, frozenset[LegId]] = {}
-        self._missed: set[LegId] = set()  # on which somebody was missing at the last look
+        self._missed: dict[LegId, int] = {}  # how often somebody was missing on it
         self._news = Signal()
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
@@ -97,11 +100,11 @@ class Guard:
                     count -= sum(self._is_ours(dump, leg) for dump in self._dumps(due[leg]))
                 taps = self._find(leg, count, due[leg]) if count > 0 else ()
                 if taps is None:
-                    self._missed.add(leg)
+                    self._missed[leg] = self._missed.get(leg, 0) + 1
                     self._due = {leg: due[leg]} | self._due
                     self._news.set()
                 else:
-                    self._missed.discard(leg)
+                    self._missed.pop(leg, None)
                     self._post(ev.Tapped(self._node, leg, taps))
 
     def _find(self, leg: LegId, count: int, known: frozenset[LegId]) -> tuple[Tap, ...] | None:
@@ -112,7 +115,7 @@ class Guard:
         count -= sum(self._is_ours(dump, leg) for dump in exact)
         others = sorted((dump for dump in exact if not self._ours(dump)), key=lambda dump: not _on(dump, leg))
         taps = [self._tap(leg, dump) for dump in others[: max(count, 0)]]
-        if len(taps) < count and leg not in self._missed:
+        if len(taps) < count and self._missed.get(leg, 0) < LOOKS - 1:
             return None
         return tuple(taps) + (Tap(self._node, leg, None),) * (count - len(taps))
 
