@@ -148,7 +148,8 @@ class BrowserPhones:
             raise Invalid("request_malformed", "This address is for WebSockets.")
         origin = environ.get("HTTP_ORIGIN", "")
         ours = {environ.get("HTTP_HOST"), environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[0].strip()}
-        if origin and origin.partition("://")[2] not in ours and origin not in self._origins:
+        host = origin.partition("://")[2]
+        if origin and not (host and host in ours) and origin not in self._origins:
             raise Forbidden("origin_not_allowed", "Pages of this origin may not connect.")
         offered = [each.strip() for each in environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")]
         token = next((each.removeprefix(BEARER) for each in offered if each.startswith(BEARER)), None)

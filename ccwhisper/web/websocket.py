@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import gevent
 from engineio.async_drivers.gevent import WebSocketWSGI
+from gevent.lock import BoundedSemaphore
 
 SEND_SECONDS: Final = 5.0
 """How long a client may take none of a frame."""
@@ -30,6 +31,7 @@ class Whole:
     def __init__(self, sock: _Socket) -> None:
         self._sock = sock
         self._shut = False
+        self._turn = BoundedSemaphore(1)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -39,7 +41,8 @@ class Whole:
         if self._shut:
             raise BrokenPipeError
         try:
-            with gevent.Timeout(SEND_SECONDS, OSError("the client does not read")):
+            # One after the other: an answer to a ping must not stand in the middle of a frame.
+            with gevent.Timeout(SEND_SECONDS, OSError("the client does not read")), self._turn:
                 self._sock.sendall(data)
         except OSError:
             self.shut()

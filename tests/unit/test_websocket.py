@@ -30,6 +30,19 @@ def test_a_large_frame_is_sent_whole() -> None:
     theirs.close()
 
 
+def test_frames_of_two_who_send_at_once_do_not_mix() -> None:
+    ours, theirs = socket.socketpair()
+    whole = Whole(ours)
+    senders = [gevent.spawn(whole.send, letter * len(FRAME)) for letter in (b"a", b"b")]
+    got = bytearray()
+    while len(got) < 2 * len(FRAME):
+        got += theirs.recv(65536)
+    gevent.joinall(senders, 5)
+    assert bytes(got) == b"a" * len(FRAME) + b"b" * len(FRAME)
+    ours.close()
+    theirs.close()
+
+
 def test_who_does_not_read_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "SEND_SECONDS", 0.05)
     ours, theirs = socket.socketpair()
