@@ -17,10 +17,10 @@ from typing import Final
 
 from pydantic import SecretStr, ValidationError
 
-from ccwhisper.coaching.model import Agent
+from ccwhisper.coaching.model import Actor, Agent
 from ccwhisper.coaching.policies import layered
 from ccwhisper.coaching.policy import Lamps, Rules
-from ccwhisper.settings import AgentEntry, Auth, BrowserPhone, Coaching, File, Node, Queue, Service, Store
+from ccwhisper.settings import AgentEntry, Auth, BrowserPhone, Coaching, File, Node, Queue, Service, Store, Supervisor
 
 MIN_JWT_SECRET_BYTES: Final = 32
 """RFC 7518, 3.2: a key for HS256 has at least the size of the hash."""
@@ -61,6 +61,7 @@ class Config:
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentEntry]
     answers: Mapping[str, str]
+    supervisors: Mapping[str, Supervisor]
     jwt_secret: SecretStr | None
     passwords: Mapping[str, SecretStr]
     store_password: SecretStr | None
@@ -77,14 +78,18 @@ class Config:
             name: Agent(name, entry.name, frozenset(entry.users), frozenset(entry.queues))
             for name, entry in self.agents.items()
         }
+        supervisors = {user: _actor(name, entry) for name, entry in self.supervisors.items() for user in entry.users}
         times = self.coaching
         rules = Rules(
             agents=MappingProxyType(agents),
+            supervisors=MappingProxyType(supervisors),
             file=MappingProxyType({name: queue.part for name, queue in self.queues.items()}),
             ring_seconds=times.ring_seconds,
             attach_timeout=times.attach_timeout,
             seek_grace=times.seek_grace,
             press_ttl=times.press_ttl,
+            key_talk_seconds=times.key_talk_seconds,
+            key_again_seconds=times.key_again_seconds,
             deadman_seconds=times.deadman_seconds,
             deadman_rearm=times.deadman_rearm,
             refresh_seconds=times.refresh_seconds,
@@ -93,6 +98,17 @@ class Config:
             lamps=Lamps(times.lamps),
         )
         return layered(rules, {})
+
+
+def _actor(name: str, entry: Supervisor) -> Actor:
+    return Actor(
+        id=name,
+        name=entry.name,
+        permissions=frozenset(entry.permissions),
+        roles=frozenset(entry.roles),
+        queues=frozenset(entry.queues),
+        devices=tuple(entry.users),
+    )
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -124,6 +140,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         queues=MappingProxyType(file.queue),
         agents=MappingProxyType(file.agent),
         answers=MappingProxyType({name: device.answer for name, device in file.device.items()}),
+        supervisors=MappingProxyType(file.supervisor),
         jwt_secret=secret,
         passwords=MappingProxyType(passwords),
         store_password=store_password,
@@ -163,14 +180,15 @@ def _check_nodes(file: File) -> list[Problem]:
     ]
 
 
-def _check_agents(file: File) -> list[Problem]:
-    seen: dict[str, str] = {}
+def _check_users(file: File) -> list[Problem]:
     found = []
-    for name, entry in file.agent.items():
-        for index, user in enumerate(entry.users):
-            if seen.setdefault(user.lower(), name) != name:
-                text = f"{user} is already a user of agent {seen[user.lower()]}: a leg belongs to one agent"
-                found.append(Problem("user_twice", f"{_dotted(('agent', name, 'users', index))}", text))
+    for kind, people in (("agent", file.agent), ("supervisor", file.supervisor)):
+        seen: dict[str, str] = {}
+        for name, entry in people.items():
+            for index, user in enumerate(entry.users):
+                if seen.setdefault(user.lower(), name) != name:
+                    text = f"{user} is already a user of {kind} {seen[user.lower()]}: a leg belongs to one {kind}"
+                    found.append(Problem("user_twice", f"{_dotted((kind, name, 'users', index))}", text))
     return found
 
 
@@ -198,7 +216,7 @@ def _check_times(file: File) -> list[Problem]:
     return found
 
 
-_CHECKS: Final[tuple[Callable[[File], list[Problem]], ...]] = (_check_nodes, _check_agents, _check_auth, _check_times)
+_CHECKS: Final[tuple[Callable[[File], list[Problem]], ...]] = (_check_nodes, _check_users, _check_auth, _check_times)
 
 
 def _secrets(

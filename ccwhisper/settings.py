@@ -182,6 +182,8 @@ class Coaching(_Section):
     lease_seconds: Annotated[int, Field(ge=6, le=300)] = 15
     lease_every: Seconds = 3.0
     press_ttl: Annotated[float, Field(ge=0.2, le=10)] = 1.0
+    key_talk_seconds: Annotated[float, Field(ge=1, le=600)] = 60.0
+    key_again_seconds: Annotated[float, Field(ge=0.5, le=5)] = 2.0
     deadman_seconds: Annotated[int, Field(ge=2, le=30)] = 3
     deadman_rearm: Seconds = 1.0
     refresh_seconds: Seconds = 10.0
@@ -310,6 +312,21 @@ class Prove(_Section):
     recordings: Annotated[str, Field(min_length=1)] | None = None
 
 
+Permission = Literal["view_contact_center_dashboard", "monitor_live_calls"]
+Role = Literal["whisper", "barge"]
+
+
+class Supervisor(_Section):
+    """Who may coach from his desk phone: the directory users that are his, and what a token of his would say. The
+    section's name is the `sub` of his tokens."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    users: Annotated[list[Annotated[str, AfterValidator(_user)]], Field(min_length=1)]
+    permissions: list[Permission] = ["view_contact_center_dashboard", "monitor_live_calls"]
+    roles: list[Role] = []
+    queues: list[QueueName] = []
+
+
 class File(_Section):
     """The whole file."""
 
@@ -323,3 +340,4 @@ class File(_Section):
     agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}
     device: dict[Annotated[str, AfterValidator(_user)], Device] = {}
     prove: Prove | None = None
+    supervisor: dict[Annotated[str, Field(min_length=1, max_length=128)], Supervisor] = {}

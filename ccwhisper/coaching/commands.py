@@ -77,6 +77,15 @@ class TakeOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Next:
+    """On to another call of the same queue or, if there is none, to the agent's next one."""
+
+    actor: Actor
+    session: SessionId
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     actor: Actor
     session: SessionId
@@ -147,4 +156,5 @@ class LowerHand:
 
 
 AgentRequest = MarkCue | ReplyToCue | RaiseHand | LowerHand
-Request = Start | SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Leave | SendCue | SetPolicy | AgentRequest
+SessionRequest = SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Next | Leave
+Request = Start | SessionRequest | SendCue | SetPolicy | AgentRequest

@@ -58,6 +58,53 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadDialIn:
+    """Read a leg that has dialled a feature code, and answer with `DialInRead`."""
+
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Make a leg that has dialled in a coach's: it carries the record, hears a prompt if there is one, and parks."""
+
+    node: NodeName
+    session: SessionId
+    leg: LegId
+    prompt: str | None
+    record: CoachRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """A leg that has dialled in hears why it is refused, and ends."""
+
+    node: NodeName
+    leg: LegId
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """A coach's leg listens to nobody any more, and waits."""
+
+    node: NodeName
+    session: SessionId
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A tone for the coach alone. `attached`: mixed into what he hears of a call; else into his silence."""
+
+    node: NodeName
+    leg: LegId
+    tone: Tone
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EnableJitterBuffer:
     node: NodeName
     leg: LegId
@@ -276,6 +323,11 @@ SwitchEffect = (
     Inspect
     | LookForTaps
     | Dial
+    | ReadDialIn
+    | Admit
+    | Decline
+    | Park
+    | Sound
     | EnableJitterBuffer
     | Attach
     | TellGate

@@ -141,6 +141,33 @@ class Inspected:
 
 
 @dataclass(frozen=True, slots=True)
+class DialedIn:
+    """A phone has dialled a feature code. A hint: who it is, and what was dialled, is read from the leg."""
+
+    node: NodeName
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class DialInRead:
+    """The answer to a ReadDialIn effect. `session` is a fresh random id, `at` seconds since the epoch."""
+
+    node: NodeName
+    leg: Leg
+    session: SessionId
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A key of a coach's phone: one of 0 to 9, * and #."""
+
+    node: NodeName
+    leg: LegId
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentReported:
     """An agent of mod_callcenter, by its name for him, has another status or does something else: what is not None.
     `at` is the switch's time in whole seconds since the epoch."""
@@ -236,6 +263,9 @@ Fact = (
     | LampProbed
     | RateChanged
     | Inspected
+    | DialedIn
+    | DialInRead
+    | KeyPressed
     | AgentReported
     | CallerQueued
     | CallerAnswered

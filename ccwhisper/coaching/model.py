@@ -80,6 +80,7 @@ class CoachRecord:
     permissions: frozenset[str]
     roles: frozenset[str]
     queues: frozenset[str]
+    passed: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class Leg:
     application_data: str = ""
     coach: CoachRecord | None = None
     is_coach: bool = False
+    dialin: str | None = None  # the feature code that was dialled, as the dialplan says: one of `dialin.CODES`
+    wanted: str = ""  # the digits after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,8 @@ class Session:
     started_at: float = 0.0
     reason: str | None = None  # why it is ending
     attempts: int = 0
+    passed: CallId | None = None  # a call that he has moved on from, and is not brought back to
+    again_until: float | None = None  # the barge key was pressed once: pressed again until then, it counts
     deadline: float | None = None  # of the phase
     press_until: float | None = None
     rearm_at: float | None = None

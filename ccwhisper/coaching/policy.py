@@ -95,12 +95,16 @@ class Rules:
     default: QueuePolicy = QueuePolicy()
     file: Mapping[str, PolicyPart] = field(default_factory=lambda: MappingProxyType({}))
     edited: Mapping[str, PolicyPart] = field(default_factory=lambda: MappingProxyType({}))
+    supervisors: Mapping[str, Actor] = field(default_factory=lambda: MappingProxyType({}))
+    """Who may coach from which phone, by its directory user (user@domain)."""
     ring_seconds: int = 30
     attach_timeout: float = 4.0
     # Longer than a command may take: a leg that is hung up just after it was bridged drops the caller.
     take_over_timeout: float = 6.0
     seek_grace: float = 2.0  # a session that follows the call waits this long for it to turn up at another agent
     press_ttl: float = 1.0  # a push-to-talk that is not said again closes by itself
+    key_talk_seconds: float = 60.0  # a phone's key is not held: pressed once, it talks for so long at most
+    key_again_seconds: float = 2.0  # the barge key counts when it is pressed twice within so long
     deadman_seconds: int = 3  # the same on the switch, should the service die
     deadman_rearm: float = 1.0
     refresh_seconds: float = 10.0  # how often an open microphone's buffer is emptied

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import cues, lamps, policies, requests, resync, taps, topology
+from ccwhisper.coaching import cues, dialin, keys, lamps, policies, requests, resync, taps, topology
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Phase, State
@@ -99,6 +99,9 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.LampProbed: lambda _turn, _fact: None,  # nothing has changed, and the phone is told
         ev.RateChanged: topology.rate_changed,
         ev.Inspected: topology.inspected,
+        ev.DialedIn: dialin.dialed_in,
+        ev.DialInRead: dialin.read,
+        ev.KeyPressed: keys.pressed,
         ev.AgentReported: _agent_reported,
         ev.CallerQueued: _caller_queued,
         ev.CallerAnswered: _caller_answered,
@@ -116,6 +119,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         cmd.Press: requests.press,
         cmd.Release: requests.release,
         cmd.TakeOver: requests.take_over,
+        cmd.Next: keys.next_call,
         cmd.Leave: requests.leave,
         cmd.SendCue: cues.send,
         cmd.MarkCue: cues.mark,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
-from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, Phase, Session, is_browser
+from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, NodeName, Phase, Session, is_browser
 from ccwhisper.coaching.modes import PATHS, Mode, Talk
 from ccwhisper.coaching.policy import TAKE_OVER, check_allowed, check_mode, visible
 from ccwhisper.coaching.turn import Turn
@@ -20,11 +20,29 @@ _PENDING = (Phase.DIALLING, Phase.RINGING, Phase.CONNECTED, Phase.ATTACHING)
 def start(turn: Turn, ask: cmd.Start) -> None:
     """Ring the coach's device and, when it answers, listen."""
     device = _device(ask)
-    call, leg = _find(turn, ask)
+    call, leg = find(turn, ask)
     node = call.node if call else _node_of(turn)
+    session = prepare(turn, ask, device, node, call, leg)
+    wide = leg is not None and leg.rate >= 16000 and ask.follow is not Follow.AGENT
+    codecs = codecs_for(wide, leg.codec if leg else "", is_browser(device))
+    ring = turn.rules.ring_seconds
+    session = turn.change(session, rate=16000 if wide else 8000, deadline=turn.now + ring + 2.0)
+    known = turn.rules.agents.get(session.agent)
+    number = min(known.users if known else (), default=session.agent).partition("@")[0]  # his extension
+    whose = number, session.agent_name
+    turn.effects.append(fx.Dial(node, session.id, session.leg, device, codecs, ring, *whose, turn.record(session)))
+    turn.audit("start", session, ask.mode.value)
+
+
+def prepare(
+    turn: Turn, ask: cmd.Start, device: str, node: NodeName, call: Call | None, leg: AgentLeg | None,
+    later: bool = False,
+) -> Session:  # fmt: skip
+    """The session that is asked for, if it may be; the agent's leg gets its buffer. `later`: without a call, another
+    mode than listening is for the next one."""
     queues = call.queues if call else _queues(turn, ask)
     check_mode(ask.actor, ask.mode, queues)
-    if ask.mode is not Mode.LISTEN and call is None:
+    if ask.mode is not Mode.LISTEN and call is None and not later:
         raise Conflict("not_listening", "This agent has no call; start with listen.")
     if call:
         check_allowed(turn.policy(call), ask.mode.value)
@@ -42,8 +60,6 @@ def start(turn: Turn, ask: cmd.Start) -> None:
             raise Conflict("device_busy", f"The device {device} is already in a coaching session.")
     if turn.crowd(agent) >= turn.policy(call).max_coaches:
         raise Conflict("too_many_coaches", "This call has as many coaches as its queue allows.")
-    wide = leg is not None and leg.rate >= 16000 and ask.follow is not Follow.AGENT
-    codecs = codecs_for(wide, leg.codec if leg else "", is_browser(device))
     known = turn.rules.agents.get(agent)
     session = Session(
         id=ask.session,
@@ -60,18 +76,11 @@ def start(turn: Turn, ask: cmd.Start) -> None:
         wanted=ask.mode,
         talk=ask.talk or turn.policy(call).talk,
         follow=ask.follow,
-        rate=16000 if wide else 8000,
         started_at=ask.at,
-        deadline=turn.now + turn.rules.ring_seconds + 2.0,
     )
     if call and leg and not leg.buffered:
         turn.buffer(call, leg, session)  # while the phone rings: some time before anything attaches
-    turn.change(session)
-    number = min(known.users if known else (), default=agent).partition("@")[0]  # his extension
-    ring = turn.rules.ring_seconds
-    whose = number, session.agent_name
-    turn.effects.append(fx.Dial(node, session.id, session.leg, device, codecs, ring, *whose, turn.record(session)))
-    turn.audit("start", session, ask.mode.value)
+    return session
 
 
 def codecs_for(wide: bool, codec: str, browser: bool) -> tuple[str, ...]:
@@ -93,7 +102,8 @@ def _device(ask: cmd.Start) -> str:
     return device
 
 
-def _find(turn: Turn, ask: cmd.Start) -> tuple[Call | None, AgentLeg | None]:
+def find(turn: Turn, ask: cmd.Start) -> tuple[Call | None, AgentLeg | None]:
+    """The call and the agent's leg that are asked for; neither for an agent between calls."""
     if ask.call is None and ask.agent is None:
         raise Invalid("target_missing", "Name a call or an agent.")
     if ask.call is not None:

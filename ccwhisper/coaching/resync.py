@@ -35,6 +35,8 @@ def node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
     for leg in fact.legs:
         if leg.is_coach:
             _adopt(turn, fact.node, leg, legs)
+        elif leg.dialin:  # while nobody was there to take it
+            turn.effects.append(fx.ReadDialIn(fact.node, leg.id))
     for call in list(turn.calls.values()):
         if call.node == fact.node:
             join(turn, call)
@@ -107,6 +109,7 @@ def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
         held=leg.held,
         rate=leg.rate,
         started_at=record.started_at,
+        passed=record.passed,
         deadline=None if leg.answered else turn.now + turn.rules.ring_seconds,
     )
     turn.change(session)

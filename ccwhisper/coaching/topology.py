@@ -21,6 +21,7 @@ DIAL_ENDINGS = {
     "NO_USER_RESPONSE": "no_answer",
     "ALLOTTED_TIMEOUT": "no_answer",
     "ORIGINATOR_CANCEL": "cancelled",
+    "NORMAL_CLEARING": "coach_left",  # dialled in himself, and did not wait for the end of the prompt
     "USER_NOT_REGISTERED": "device_not_registered",
     "SUBSCRIBER_ABSENT": "device_not_registered",
     "UNALLOCATED_NUMBER": "device_not_registered",
@@ -89,7 +90,7 @@ def join(turn: Turn, call: Call) -> None:
 def _leg_for(session: Session, call: Call) -> AgentLeg | None:
     """The agent's leg that a session goes on with in a call that it is not on yet: that of the agent it follows, or
     the one that the caller it follows talks to now."""
-    if session.node != call.node or session.phase in (Phase.ENDING, Phase.TAKING_OVER):
+    if session.node != call.node or session.phase in (Phase.ENDING, Phase.TAKING_OVER) or session.passed == call.id:
         return None
     if session.follow is Follow.AGENT:
         return call.leg_of(session.agent)

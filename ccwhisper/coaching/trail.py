@@ -105,6 +105,8 @@ def _asked(request: cmd.Request) -> tuple[str, str]:
             return "release", ""
         case cmd.TakeOver():
             return "take_over", ""
+        case cmd.Next():
+            return "next", ""
         case cmd.Leave():
             return "leave", ""
         case cmd.SendCue():

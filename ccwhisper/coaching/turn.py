@@ -173,7 +173,7 @@ class Turn:
                 each, phase=Phase.ATTACHING, attempts=each.attempts + 1, deadline=self.now + self.rules.attach_timeout
             )
             changed = self.change(changed, asked=Gate.CLOSED, gate=Gate.CLOSED)  # an eavesdrop starts closed
-            self.effects.append(fx.Attach(each.node, each.id, each.leg, target, self._write(changed)))
+            self.effects.append(fx.Attach(each.node, each.id, each.leg, target, self.write(changed)))
             return
 
     def place(self, session: Session, call: Call, leg: AgentLeg) -> Session:
@@ -200,6 +200,7 @@ class Turn:
             wanted=lasting(session),
             deadline=None if phase in (Phase.ATTACHED, Phase.CONNECTED) else session.deadline,
             attempts=0,
+            passed=None,
         )
         if changed.mode is Mode.WHISPER:
             self.beep(changed, "whisper")  # a new call: the agent is told again
@@ -282,7 +283,8 @@ class Turn:
         agents = tuple(replace(each, buffered=True) if each.leg == leg.leg else each for each in call.agents)
         self.calls[call.id] = replace(self.calls.get(call.id, call), agents=agents)
 
-    def _write(self, session: Session) -> CoachRecord:
+    def write(self, session: Session) -> CoachRecord:
+        """What an effect of this turn writes to the coach's leg."""
         self._written[session.id] = self.record(session)
         return self._written[session.id]
 
@@ -307,6 +309,7 @@ class Turn:
             permissions=session.coach.permissions,
             roles=session.coach.roles,
             queues=session.coach.queues,
+            passed=session.passed,
         )
 
     def audit(self, action: str, session: Session, detail: str = "") -> None:
@@ -342,7 +345,7 @@ class Turn:
         self.sessions[session.id] = changed
         # In any phase: a coach whose turn to attach anew has not come is still where he was.
         if self.node_up(session.node):
-            self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, self._write(changed)))
+            self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, self.write(changed)))
 
     def _grant(self) -> None:
         """A mode that was asked for before listening was established, or while somebody was on hold."""
@@ -404,4 +407,5 @@ def lasting(session: Session) -> Mode:
 
 def _shown(session: Session) -> Session:
     """A session without what is nobody's business but the core's: its timers."""
-    return replace(session, deadline=None, press_until=None, rearm_at=None, refresh_at=None, attempts=0)
+    timeless = replace(session, deadline=None, press_until=None, rearm_at=None, refresh_at=None, again_until=None)
+    return replace(timeless, attempts=0)

@@ -280,7 +280,10 @@ def _cause(word: str, default: str) -> str:
 
 
 def _inline(text: str) -> list[tuple[str, str]]:
-    pairs = (each.partition(":") for each in text.split(","))
+    delimiter = ","
+    if text[:2] == "m:" and text[3:4] == ":":  # inline_dialplan_hunt in mod_dptools.c
+        delimiter, text = text[2], text[4:]
+    pairs = (each.partition(":") for each in text.split(delimiter))
     return [(name, unquote(data) if "%" in data else data) for name, _, data in pairs]
 
 

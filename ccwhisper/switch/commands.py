@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from ccwhisper.switch import grammar
 from ccwhisper.switch.errors import UnsafeArgument
+from ccwhisper.switch.keypad import KEYS
 
 _JOB = re.compile(r"[0-9a-fA-F-]{36}\Z")
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
@@ -205,6 +206,12 @@ def attach(coach_leg: str, agent_leg: str) -> Command:
     return Command(f"uuid_transfer {coach} 'eavesdrop:{agent},park' inline", f"attach {coach} {agent}")
 
 
+def broadcast(leg: str, tone: str) -> Command:
+    """Play a tone to the party of a parked leg. Never to one that is bridged or eavesdropped on."""
+    target, stream = grammar.leg(leg), grammar.matched(_TONE, tone, "a tone")
+    return Command(f"uuid_broadcast {target} {stream} aleg", f"uuid_broadcast {target}")
+
+
 def tone(level_db: int, segments: Iterable[tuple[int, int, Sequence[int]]]) -> str:
     """A tone stream from numbers: level in dB (-60 to 0), then (sound ms, silence ms, frequencies in Hz) each."""
     parts = [f"tone_stream://v={grammar.number(level_db, -60, 0, 'a tone level')}"]
@@ -261,9 +268,11 @@ def originate(
     endpoint: Endpoint,
     inline_app: str = "park",
     headers: Mapping[str, str] = MappingProxyType({}),
+    keys: bool = False,
 ) -> Command:
     """Ring a directory user and run ``inline_app`` when he answers: ``park``, or ``eavesdrop:<leg>,park``. ``headers``
     are put into the INVITE (``sip_h_…``); angle brackets mean something at the very beginning of a dial string only.
+    With ``keys`` his keys are bound first.
 
     The reply is ``+OK <uuid>`` also when the target of eavesdrop is gone. Slow: send it with ``bgapi``.
 
@@ -283,6 +292,8 @@ def originate(
         pairs.append(f"sip_h_{header}=" + (f"'{text}'" if " " in text else text))
     braces = f"{{{','.join(pairs)}}}" if pairs else ""
     target = "&park()" if inline_app == "park" else f"'{_inline(inline_app)}' inline"
+    if keys:
+        target = f"'m:|:{KEYS}|{_inline(inline_app).replace(',', '|')}' inline"
     return Command(f"originate {braces}{endpoint.dial} {target}", "originate")
 
 

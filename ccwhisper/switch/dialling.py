@@ -1,5 +1,6 @@
 """How a coach's phone is rung: with whose call it is on its display, and with the headers by which its maker lets it
-answer by itself. docs/provisioning.md has what each maker wants, and the phone's own setting.
+answer by itself. docs/provisioning.md has what each maker wants, and the phone's own setting. And what becomes of a
+phone that has dialled in.
 
 What a display shows comes from names that people have given to agents, so it is reduced to plain text: `%` would be
 decoded once more on its way (`check_decode` in sofia_glue.c), and what is not ASCII cannot stand in a dial string.
@@ -17,8 +18,9 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.model import is_browser
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.switch import commands as cmd
-from ccwhisper.switch import records
+from ccwhisper.switch import grammar, records
 from ccwhisper.switch.commands import Command
+from ccwhisper.switch.keypad import KEYS
 
 # The address in front is what the syntax of both headers wants (RFC 3261, 20.4 and 20.9); phones read the parameters.
 # Plain words, "Alert-Info: Auto Answer", are no address: the switch leaves such a header out without a word (measured;
@@ -56,6 +58,8 @@ SESSION_HEADER: Final = "X-CCW-Session"
 _LONGEST: Final = 60
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9 ._+-]+")
 
+_PROMPT: Final = re.compile(r"[a-z][a-z-]{0,31}\Z")
+
 
 def plain(text: str) -> str:
     """Text as any phone can show it: letters without their accents, digits, a few signs; the rest is left out."""
@@ -87,4 +91,22 @@ def ring(effect: fx.Dial, installation: str, title: str, answer: str) -> Command
         # By the header its relay and its page know that the call is theirs to answer.
         where = cmd.Registration(user, domain, BROWSER_PROFILE)
         return cmd.originate(variables, where, headers={SESSION_HEADER: effect.session})
-    return cmd.originate(variables, cmd.user(user, domain), headers=ANSWERS[answer])
+    return cmd.originate(variables, cmd.user(user, domain), headers=ANSWERS[answer], keys=True)
+
+
+def _file(prompt: str) -> str:
+    # The switch puts the directory in: a channel variable of the dialplan's, or else a global one.
+    return f"${{ccw_sounds}}/{grammar.matched(_PROMPT, prompt, 'a prompt')}.wav"
+
+
+def admit(leg: str, prompt: str | None) -> Command:
+    """Bind the keys of a leg that has dialled in, let it hear a prompt if there is one, and park it."""
+    target = grammar.leg(leg)
+    play = "" if prompt is None else f"|playback:{_file(prompt)}"
+    return Command(f"uuid_transfer {target} 'm:|:{KEYS}{play}|park' inline", f"admit {target}")
+
+
+def decline(leg: str, prompt: str) -> Command:
+    """Let a leg hear a prompt, and end it."""
+    target = grammar.leg(leg)
+    return Command(f"uuid_transfer {target} 'm:|:playback:{_file(prompt)}|hangup' inline", f"decline {target}")

@@ -11,7 +11,6 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from types import MappingProxyType
@@ -22,18 +21,19 @@ from gevent.queue import Queue
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
-from ccwhisper.coaching.model import CoachRecord, Leg, LegId, SessionId
+from ccwhisper.coaching.model import CoachRecord, LegId, SessionId
 from ccwhisper.coaching.modes import Gate
-from ccwhisper.switch import callcenter, grammar, records
+from ccwhisper.switch import callcenter, records
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch.commands import Command
-from ccwhisper.switch.dialling import ring
+from ccwhisper.switch.dialling import admit, decline, ring
 from ccwhisper.switch.errors import CommandRefused, CommandTimeout, SwitchError, UnsafeArgument
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.guard import Guard
 from ccwhisper.switch.lamps import Lamps
 from ccwhisper.switch.link import Link
-from ccwhisper.switch.translate import EVENTS, SUBCLASSES, facts, leg_of, raised_at
+from ccwhisper.switch.reading import Pairs, dumped, read_legs, read_pairs
+from ccwhisper.switch.translate import EVENTS, SUBCLASSES, facts, raised_at
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,6 @@ SESSION_EVENT = "ccwhisper::session"
 
 SECOND_LOOK = 1.0
 """Seconds after a node was read until its bridges are compared once more."""
-
-Pairs = frozenset[tuple[LegId, LegId]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +217,7 @@ class SwitchNode:
                 self._post(ev.BeepFailed(effect.session, why))
             case fx.Dial():
                 self._post(ev.DialFailed(effect.session, why))
-            case fx.Attach():
+            case fx.Attach() | fx.Admit() | fx.Park():
                 self._post(ev.CommandFailed(effect.session, "attach", why))
             case fx.TellGate() if effect.gate is not Gate.CLOSED:
                 self._post(ev.CommandFailed(effect.session, "gate", why))
@@ -240,7 +238,7 @@ class SwitchNode:
     def _inspect(self, effect: fx.Inspect) -> None:
         a, b = self.link.pipeline([cmd.uuid_dump(effect.a), cmd.uuid_dump(effect.b)])
         installation = self._settings.installation
-        legs = (_dumped(a, installation, effect.b), _dumped(b, installation, effect.a))
+        legs = (dumped(a, installation, effect.b), dumped(b, installation, effect.a))
         self._post(ev.Inspected(self.name, effect.token, effect.a, effect.b, legs))
 
     @_do.register
@@ -254,6 +252,31 @@ class SwitchNode:
         except (SwitchError, UnsafeArgument):
             self._jobs.pop(job, None)
             raise
+
+    @_do.register
+    def _read_dial_in(self, effect: fx.ReadDialIn) -> None:
+        (reply,) = self.link.pipeline([cmd.uuid_dump(effect.leg)])
+        leg = dumped(reply, self._settings.installation, None)
+        if leg:
+            self._post(ev.DialInRead(self.name, leg, str(uuid.uuid4()), time.time()))
+
+    @_do.register
+    def _admit(self, effect: fx.Admit) -> None:
+        marks = records.admitted(effect.record, self._settings.installation)
+        self._all([cmd.uuid_setvar_multi(effect.leg, marks), admit(effect.leg, effect.prompt)])
+
+    @_do.register
+    def _decline(self, effect: fx.Decline) -> None:
+        self._all([cmd.uuid_setvar(effect.leg, records.DIALIN, None), decline(effect.leg, effect.prompt)])
+
+    @_do.register
+    def _park(self, effect: fx.Park) -> None:
+        self.link.api(cmd.uuid_park(effect.leg))
+
+    @_do.register
+    def _sound(self, effect: fx.Sound) -> None:
+        tone = cmd.tone(effect.tone.level, effect.tone.parts)
+        self.link.api(cmd.displace_start(effect.leg, tone) if effect.attached else cmd.broadcast(effect.leg, tone))
 
     @_do.register
     def _enable_jitter_buffer(self, effect: fx.EnableJitterBuffer) -> None:
@@ -337,45 +360,6 @@ class SwitchNode:
         for result in self.link.pipeline(commands):
             if isinstance(result, SwitchError):
                 raise result
-
-
-def read_pairs(link: Link) -> Pairs:
-    """Which legs are bridged with which, as of half a second ago."""
-    rows = orjson.loads(link.api(cmd.show_calls())).get("rows", ())
-    pairs = ((row.get("uuid"), row.get("b_uuid")) for row in rows)
-    return frozenset((min(a, b), max(a, b)) for a, b in pairs if a and b)
-
-
-def read_legs(link: Link, installation: str, pairs: Pairs) -> Iterable[Leg]:
-    """Every leg on a node, each from its own dump."""
-    rows = orjson.loads(link.api(cmd.show_channels())).get("rows", ())
-    peers = {**dict(pairs), **{b: a for a, b in pairs}}
-    names = []
-    for row in rows:
-        # Where the profile says inbound-use-callid-as-uuid a caller chooses the name of his leg. One that no command
-        # may hold cannot be coached; it must not keep the whole node away.
-        with suppress(UnsafeArgument):
-            names.append(grammar.leg(row["uuid"]))
-    for start in range(0, len(names), 50):
-        part = names[start : start + 50]
-        for name, dump in zip(part, link.pipeline([cmd.uuid_dump(each) for each in part]), strict=True):
-            leg = _dumped(dump, installation, peers.get(name))
-            if leg:
-                yield leg
-
-
-def _dumped(reply: str | SwitchError, installation: str, peer: str | None) -> Leg | None:
-    if isinstance(reply, CommandRefused):
-        return None
-    if isinstance(reply, SwitchError):
-        raise reply
-    plain: Mapping[str, object] = orjson.loads(reply)
-    dump = {name: value for name, value in plain.items() if isinstance(value, str)}
-    # The bond is written when a bridge begins (switch_ivr_bridge.c) and stays after its end, so it cannot say that
-    # there is a bridge; but a peer that is not the bonded one is that of an older bridge.
-    if peer and dump.get("variable_signal_bond", peer) != peer:
-        peer = None
-    return leg_of(dump, installation, peer)
 
 
 def _write(leg: str, record: CoachRecord) -> Command:

@@ -5,6 +5,11 @@
     ccw_session  the CoachRecord as JSON in base64url (plain text would lose its backslashes in `uuid_dump … json`)
     ccw_gate     the gate's word, for people who look with `uuid_dump`
 
+On a leg that has dialled in and is not a coach's yet, the dialplan writes two:
+
+    ccw_dialin   which feature code it was
+    ccw_wanted   the digits after it
+
 Headers of an INVITE become `variable_sip_*` only, so a caller cannot write these.
 """
 
@@ -22,6 +27,7 @@ from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 
 ROLE, LEASE, SESSION, GATE = "ccw_role", "ccw_lease", "ccw_session", "ccw_gate"
+DIALIN, WANTED = "ccw_dialin", "ccw_wanted"
 COACH = "coach"
 
 _ENUMS: Mapping[str, type[Gate] | type[Mode] | type[Talk] | type[Follow]] = {
@@ -65,6 +71,17 @@ def variables(record: CoachRecord) -> dict[str, str | None]:
     return {SESSION: dump(record), GATE: record.gate.value}
 
 
-TAKEN_OVER: Mapping[str, str | None] = {**dict.fromkeys((LEASE, ROLE, SESSION, GATE)), "hangup_after_bridge": "true"}
+TAKEN_OVER: Mapping[str, str | None] = {
+    **dict.fromkeys((LEASE, ROLE, SESSION, GATE)),
+    "hangup_after_bridge": "true",
+    "execute_on_pre_bridge": "clear_digit_action all",
+}
 """What a coach's leg gets when it becomes a party to the call. Nothing of ours may stay: the lease would hang up the
-customer. And when the customer hangs up, the coach's leg must too, instead of falling back into park unseen."""
+customer, and the keys would go to us instead of to him. And when the customer hangs up, the coach's leg must too,
+instead of falling back into park unseen."""
+
+
+def admitted(record: CoachRecord, installation: str) -> dict[str, str | None]:
+    """What a leg that has dialled in gets when it becomes a coach's."""
+    marks = {ROLE: COACH, LEASE: installation, DIALIN: None, WANTED: None, "eavesdrop_enable_dtmf": "false"}
+    return {**marks, **variables(record)}

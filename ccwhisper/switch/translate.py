@@ -12,6 +12,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Leg
 from ccwhisper.switch import callcenter, lamps, records
 from ccwhisper.switch.frames import Event
+from ccwhisper.switch.keypad import KEY_EVENT
 
 EVENTS: Final = (
     "CHANNEL_PROGRESS",
@@ -29,7 +30,10 @@ EVENTS: Final = (
 )
 """All that is subscribed to: of some 78 events that a call raises, about a dozen."""
 
-SUBCLASSES: Final = (callcenter.SUBCLASS,)
+DIALIN_EVENT: Final = "ccwhisper::dialin"
+"""What the dialplan raises when a phone has dialled a feature code."""
+
+SUBCLASSES: Final = (callcenter.SUBCLASS, DIALIN_EVENT, KEY_EVENT)
 """The CUSTOM events besides; naming one that no module raises does no harm."""
 
 _SENT = "Command"  # the line that a client sent, first header of its event (read_packet in mod_event_socket.c)
@@ -57,6 +61,12 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
     if not leg:
         return
     match event.name:
+        case "CUSTOM":
+            key = headers.get("variable_last_matching_digits", "")
+            if headers.get("Event-Subclass") == DIALIN_EVENT:
+                yield ev.DialedIn(node, leg)
+            elif headers.get("Event-Subclass") == KEY_EVENT and len(key) == 1 and key in "0123456789*#":
+                yield ev.KeyPressed(node, leg, key)
         case "CHANNEL_BRIDGE":
             a, b = headers.get("Bridge-A-Unique-ID", leg), headers.get("Bridge-B-Unique-ID")
             if b:
@@ -124,6 +134,8 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
         application_data=get("variable_current_application_data", ""),
         coach=records.load(get(f"variable_{records.SESSION}", "")) if ours else None,
         is_coach=ours,
+        dialin=get(f"variable_{records.DIALIN}"),
+        wanted=_text(get(f"variable_{records.WANTED}")),
     )
 
 

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ccwhisper.switch import commands as c
+from ccwhisper.switch.dialling import admit, decline
 from ccwhisper.switch.errors import UnsafeArgument
 
 pytestmark = pytest.mark.protocol
@@ -15,6 +16,11 @@ COACH = "11111111-2222-3333-4444-555555555555"
 AGENT = "66666666-7777-8888-9999-aaaaaaaaaaaa"
 RANDOM = "b7c1f6d09e7a4d1f"
 ALICE = c.user("1001", "pbx.example.org")
+TONE = "tone_stream://v=-19;%(80,0,740)"
+KEYS = (
+    "bind_digit_action:^^;ccw;~^[0-9*#]$;exec[i]:event;Event-Name=CUSTOM,Event-Subclass=ccwhisper::key"
+    "|digit_action_set_realm:ccw"
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,16 @@ ALICE = c.user("1001", "pbx.example.org")
             c.originate({}, c.Registration("0f", "browser.invalid", "browsers")),
             "originate sofia/browsers/0f%browser.invalid &park()",
         ),
+        (
+            c.originate({}, ALICE, f"eavesdrop:{AGENT},park", keys=True),
+            f"originate user/1001@pbx.example.org 'm:|:{KEYS}|eavesdrop:{AGENT}|park' inline",
+        ),
+        (admit(COACH, None), f"uuid_transfer {COACH} 'm:|:{KEYS}|park' inline"),
+        (
+            decline(COACH, "not-now"),
+            f"uuid_transfer {COACH} 'm:|:playback:${{ccw_sounds}}/not-now.wav|hangup' inline",
+        ),
+        (c.broadcast(COACH, TONE), f"uuid_broadcast {COACH} {TONE} aleg"),
         (
             c.originate({"a": "x y", "absolute_codec_string": "^^:PCMU:PCMA"}, ALICE, f"eavesdrop:{AGENT},park"),
             f"originate {{a='x y',absolute_codec_string=^^:PCMU:PCMA}}user/1001@pbx.example.org"
@@ -142,6 +158,13 @@ REFUSED = [
     lambda: c.originate({}, ALICE, "eavesdrop"),
     lambda: c.originate({}, ALICE, "park:' x"),
     lambda: c.originate({}, ALICE, ""),
+    lambda: c.originate({}, ALICE, "system:id", keys=True),
+    lambda: admit("all", None),
+    lambda: admit("k1", ""),
+    lambda: admit("k1", "../etc/passwd"),
+    lambda: decline("k1", "x|system:id"),
+    lambda: decline("k1 -both", "not-now"),
+    lambda: c.broadcast("k1", "tone_stream://v=0;loops=-1"),
     lambda: c.sched_api(0, "g", c.show_tasks()),
     lambda: c.sched_api(1.5, "g", c.show_tasks()),
     lambda: c.sched_api(True, "g", c.show_tasks()),

@@ -373,13 +373,19 @@ def test_two_legs_are_read_in_one_go(bench: Bench) -> None:
     assert fact.legs == (replace(first, peer="gone"), None)
 
 
+KEYS = (
+    "bind_digit_action:^^;ccw;~^[0-9*#]$;exec[i]:event;Event-Name=CUSTOM,Event-Subclass=ccwhisper::key"
+    "|digit_action_set_realm:ccw"
+)
+
+
 def test_a_coach_is_rung_with_his_marks_and_nothing_of_a_key_can_get_through(bench: Bench) -> None:
     bench.up()
     dial = fx.Dial("n", "s1", "k1", "9001@dom", ("PCMU@8000h@20i", "PCMA@8000h@20i"), 30, "ana", "Ana", record())
     (said,) = bench.do(dial)
     line, job = said.split("\n")
     assert line.startswith("bgapi originate {origination_uuid=k1,")
-    assert line.endswith("}user/9001@dom &park()")
+    assert line.endswith(f"}}user/9001@dom 'm:|:{KEYS}|park' inline")
     for part in (
         "eavesdrop_enable_dtmf=false", "ignore_early_media=true", "originate_timeout=30", "ccw_role=coach",
         f"ccw_lease={OURS}", "ccw_gate=closed", f"ccw_session={records.dump(record())}",
@@ -414,13 +420,46 @@ def test_a_coach_who_answers_is_no_failure(bench: Bench) -> None:
     assert bench.node._jobs == {}
 
 
+def test_a_leg_that_has_dialled_in_is_read_and_admitted_or_declined(bench: Bench) -> None:
+    bench.legs = {"k1": {"Unique-ID": "k1", "variable_ccw_dialin": "barge", "variable_ccw_wanted": "1001"}}
+    bench.listed = []
+    bench.up()
+    assert bench.do(fx.ReadDialIn("n", "k1")) == ["api uuid_dump k1 json"]
+    (fact,) = bench.kept
+    assert isinstance(fact, ev.DialInRead)
+    assert (fact.leg.id, fact.leg.dialin, fact.leg.wanted) == ("k1", "barge", "1001")
+    bench.do(fx.ReadDialIn("n", "gone"))
+    assert bench.kept == [], "who has hung up needs no answer"
+    marks, moved = bench.do(fx.Admit("n", "s1", "k1", "barge", record()))
+    assert set(marks.removeprefix("api uuid_setvar_multi k1 ").split(";")) == {
+        "ccw_role=coach", f"ccw_lease={OURS}", "ccw_dialin=", "ccw_wanted=", "eavesdrop_enable_dtmf=false",
+        f"ccw_session={records.dump(record())}", f"ccw_gate={record().gate.value}",
+    }  # fmt: skip
+    assert moved == f"api uuid_transfer k1 'm:|:{KEYS}|playback:${{ccw_sounds}}/barge.wav|park' inline"
+    assert bench.do(fx.Admit("n", "s1", "k1", None, record()))[1] == f"api uuid_transfer k1 'm:|:{KEYS}|park' inline"
+    assert bench.do(fx.Decline("n", "k1", "not-permitted")) == [
+        "api uuid_setvar k1 ccw_dialin",
+        "api uuid_transfer k1 'm:|:playback:${ccw_sounds}/not-permitted.wav|hangup' inline",
+    ]
+
+
+def test_tones_for_a_coach_go_into_what_he_hears(bench: Bench) -> None:
+    bench.up()
+    tone = Tone(-19, ((80, 0, (740,)),))
+    stream = "tone_stream://v=-19;%(80,0,740)"
+    assert bench.do(fx.Sound("n", "k1", tone, True)) == [f"api uuid_displace k1 start {stream} 0 mux"]
+    assert bench.do(fx.Sound("n", "k1", tone, False)) == [f"api uuid_broadcast k1 {stream} aleg"]
+    assert bench.do(fx.Park("n", "s1", "k1")) == ["api uuid_park k1"]
+
+
 def test_a_take_over_takes_every_mark_off_before_it_bridges(bench: Bench) -> None:
     bench.up()
     marks, bridge = bench.do(fx.ConnectCaller("n", "s1", "k1", "c1"))
-    verb, leg, values = marks.removeprefix("api ").split(" ")
+    verb, leg, values = marks.removeprefix("api ").split(" ", 2)
     assert (verb, leg) == ("uuid_setvar_multi", "k1")
     assert set(values.split(";")) == {
         "ccw_lease=", "ccw_role=", "ccw_session=", "ccw_gate=", "hangup_after_bridge=true",
+        "execute_on_pre_bridge=clear_digit_action all",
     }  # fmt: skip
     assert bridge == "api uuid_bridge k1 c1"
 

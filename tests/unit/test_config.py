@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.modes import Talk
-from ccwhisper.coaching.policy import Lamps, PolicyPart, QueuePolicy, Rules
+from ccwhisper.coaching.policy import MONITOR, VIEW, Lamps, PolicyPart, QueuePolicy, Rules
 from ccwhisper.config import Config, ConfigError, load
 
 pytestmark = pytest.mark.unit
@@ -36,6 +37,7 @@ def test_the_example_is_usable() -> None:
     assert set(rules.agents) == {"1001", "1002"}
     assert rules.agents["1001"].users == {"1001@ccwhisper.local"}
     assert rules.queue("support@default").max_coaches == 3
+    assert [each.id for each in rules.supervisors.values()] == ["carla"]
     assert rules.queue("support@default").tone == rules.default.tone
     assert config.nodes[0].port == 8021
     assert config.state_directory == ROOT / "var"
@@ -46,6 +48,14 @@ def test_a_minimal_file_has_the_defaults_of_the_core(tmp_path: Path) -> None:
     assert config.rules() == Rules()
     assert (config.service.host, config.service.port) == ("127.0.0.1", 8810)
     assert config.auth.accepted == ("HS256",)
+
+
+def test_a_supervisor_is_known_by_each_of_his_phones(tmp_path: Path) -> None:
+    text = '[supervisor.carla]\nname = "Carla"\nusers = ["1@d", "2@d"]\nroles = ["whisper"]\nqueues = ["q"]\n'
+    carla = Actor(
+        "carla", "Carla", frozenset({VIEW, MONITOR}), frozenset({"whisper"}), frozenset({"q"}), ("1@d", "2@d")
+    )
+    assert loaded(tmp_path, NODE + text).rules().supervisors == {"1@d": carla, "2@d": carla}
 
 
 def test_a_queue_takes_what_it_does_not_say_from_the_default_queue(tmp_path: Path) -> None:
@@ -133,6 +143,17 @@ def test_what_a_queue_may_say(tmp_path: Path) -> None:
             "user_twice",
             "agent.2.users[0]",
         ),
+        (
+            NODE + "[supervisor.1]\nname = 'A'\nusers = ['1@d']\n[supervisor.2]\nname = 'B'\nusers = ['1@D']\n",
+            "user_twice",
+            "supervisor.2.users[0]",
+        ),
+        (
+            NODE + "[supervisor.1]\nname = 'A'\nusers = ['1@d']\nroles = ['spy']\n",
+            "value_invalid",
+            "supervisor.1.roles[0]",
+        ),
+        (NODE + "[supervisor.1]\nname = 'A'\nusers = []\n", "value_invalid", "supervisor.1.users"),
     ],
 )
 def test_a_mistake_has_a_code_and_a_place(tmp_path: Path, text: str, code: str, key: str) -> None:

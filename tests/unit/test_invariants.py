@@ -13,13 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.dialin import CODES
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.coaching.model import Follow, Leg, Phase, Session, call_id
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import DEFAULT_QUEUE, EDIT_POLICIES, WAYS, PolicyPart
 from ccwhisper.coaching.reduce import next_timer
 from ccwhisper.coaching.turn import Turn
-from tests.unit.world import NODE, World, agent_leg, caller_leg, coach, on_switch, restarted
+from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, on_switch, restarted
 
 pytestmark = pytest.mark.unit
 
@@ -64,8 +65,9 @@ class Coaching(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = Slow()
+        self.world = Slow(rules=replace(RULES, supervisors={each.devices[0]: each for each in COACHES}))
         self.world.up()
+        self.dialled = 0
         self.barged_for: dict[str, str | None] = {}
         self.parties: set[str] = set()  # legs of coaches who took over
         self.over: list[tuple[str, str]] = []  # bridges
@@ -322,6 +324,25 @@ class Coaching(RuleBasedStateMachine):
     @rule(number=NUMBER, rights=USUALLY)
     def take_over(self, number: int, rights: bool) -> None:
         self.ask(cmd.TakeOver, number, rights=rights)
+
+    @rule(who=st.sampled_from([*COACHES, coach("eve")]), code=st.sampled_from([*CODES, "nonsense"]),
+          wanted=st.sampled_from(["1001", "1002", "4711"]))  # fmt: skip
+    def dial_in(self, who, code, wanted) -> None:  # type: ignore[no-untyped-def]
+        self.dialled += 1
+        name = f"phone{self.dialled}"
+        leg = caller_leg(name, auth_user=who.devices[0], dialin=code, wanted=wanted)
+        self.world.feed(ev.DialedIn(NODE, name), ev.DialInRead(NODE, leg, f"d{self.dialled}", 1.7e9))
+
+    @precondition(a_session)
+    @rule(number=NUMBER, keys=st.sampled_from([*"01245679#*", "33", "333", "3", "2#", "33#"]), pause=USUALLY)
+    def press_keys(self, number: int, keys: str, pause: bool) -> None:
+        session = self.some(number)
+        for key in keys:
+            now = self.world.state.sessions.get(session.id)
+            if now and key == "3":
+                self.barged_for[session.id] = now.call
+            self.world.feed(ev.KeyPressed(NODE, session.leg, key))
+            self.world.wait(0.5 if pause else 2.5)
 
     @precondition(a_session)
     @rule(number=NUMBER)

@@ -46,6 +46,27 @@ def test_a_phone_that_subscribes_to_a_lamp() -> None:
     assert said("PRESENCE_PROBE") == []
 
 
+def test_codes_and_keys_become_facts() -> None:
+    def raised(subclass: str, key: str = "", **more: str) -> list[Any]:
+        plain = {"Event-Name": "CUSTOM", "Event-Subclass": subclass, "Unique-ID": "k", **more}
+        return list(facts("n", Event({**plain, "variable_last_matching_digits": key}, ""), OURS))
+
+    assert raised("ccwhisper::dialin") == [ev.DialedIn("n", "k")]
+    for key in "0123456789*#":
+        assert raised("ccwhisper::key", key) == [ev.KeyPressed("n", "k", key)]
+    for nonsense in ("", "33", "A", "\N{ARABIC-INDIC DIGIT THREE}"):
+        assert raised("ccwhisper::key", nonsense) == []
+    assert raised("ccwhisper::session", "3") == []
+    assert raised("ccwhisper::dialin", Command="sendevent CUSTOM") == []
+    assert raised("ccwhisper::key", "3", Command="sendevent CUSTOM") == []
+
+
+def test_what_was_dialled_is_read_from_the_leg() -> None:
+    leg = leg_of({**DUMP, "variable_ccw_dialin": "barge", "variable_ccw_wanted": "1001"}, OURS)
+    assert (leg.dialin, leg.wanted) == ("barge", "1001")
+    assert (leg_of(DUMP, OURS).dialin, leg_of(DUMP, OURS).wanted) == (None, "")
+
+
 def test_a_parked_leg_is_ours_by_role_and_lease() -> None:
     mark = {"Unique-ID": "a", "variable_ccw_role": "coach", "variable_ccw_lease": OURS}
     assert list(facts("n", Event({"Event-Name": "CHANNEL_PARK", **mark}, ""), OURS)) == [ev.Parked("n", "a", ours=True)]

@@ -9,6 +9,8 @@ from xml.parsers.expat import ParserCreate
 
 import pytest
 
+from ccwhisper.coaching.dialin import PROMPTS
+
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +61,19 @@ def extensions(path: Path) -> dict[str, str]:
         str(each.get("name")): re.sub(r">\s+<", "><", ElementTree.tostring(each, encoding="unicode")).strip()
         for each in ElementTree.parse(path).iter("extension")
     }
+
+
+def test_feature_codes_are_those_of_the_whole_node() -> None:
+    part = extensions(ROOT / "dialplans/feature-codes.xml")
+    assert len(part) == 5
+    assert part == extensions(ROOT / "freeswitch-conf/dialplan/parts/feature-codes.xml")
+
+
+def test_every_prompt_is_there() -> None:
+    files = {path.stem for path in (ROOT / "freeswitch-conf/sounds").glob("*.wav")}
+    assert files == PROMPTS
+    said = set(re.findall(r"^\| `([\w-]+)\.wav`", (ROOT / "docs/desk-phones.md").read_text(), re.MULTILINE))
+    assert said == PROMPTS
 
 
 def test_callers_are_met_in_the_same_way_by_the_part_and_by_the_whole_node() -> None:

@@ -196,6 +196,15 @@ class World:
                     leg.record = effect.record
                     if leg.target:
                         leg.gate = effect.gate
+            case fx.Admit():
+                self.legs.pop(effect.leg, None)
+                self.coaches[effect.leg] = CoachLeg(effect.session, effect.record, parked=True)
+                self.pending.append(ev.Parked(NODE, effect.leg, ours=True))
+            case fx.Park():
+                leg = self.coaches.get(effect.leg)
+                if leg:
+                    leg.target, leg.gate, leg.parked = None, Gate.CLOSED, True
+                    self.pending.append(ev.Parked(NODE, effect.leg, ours=True))
             case fx.Remember():
                 if effect.leg in self.coaches:
                     self.coaches[effect.leg].record = effect.record

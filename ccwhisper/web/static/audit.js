@@ -2,7 +2,7 @@
 import { announce, html, useEffect, useRef, useState } from "./ui.js";
 
 const WORDS = ["actor", "agent", "call", "action", "text"];
-const ACTIONS = ["start", "listen", "ask", "mode", "talk", "mute", "unmute", "press", "release", "take_over", "leave", "end", "put_back",
+const ACTIONS = ["start", "listen", "ask", "mode", "talk", "mute", "unmute", "press", "release", "take_over", "next", "leave", "end", "put_back",
   "beep_failed", "cue", "read_cue", "reply", "hand", "lower_hand", "policy", "tap", "tap_end", "export", "read"];
 const NOTHING = { from: "", to: "", refused: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
 const PAGE = 50;
