@@ -134,6 +134,24 @@ def test_push_to_talk_that_loses_its_page_closes(centre: Centre, open_page: Open
     until(lambda: "9001" not in centre.hears(call["agent"]), 2)
 
 
+def test_a_key_that_is_stuck_is_let_go(centre: Centre, open_page: Open) -> None:
+    """It repeated itself, it does not any more, and that it came up was never told."""
+    call = centre.call()
+    page = open_page(centre.supervisor())
+    page.locator(".row[id]").click()
+    page.keyboard.press("w")
+    lamp(page, "Agent 1001 hears you")
+    page.keyboard.press("p")
+    lamp(page, "Nobody hears you")
+    page.keyboard.down(" ")
+    lamp(page, "Agent 1001 hears you")
+    for _ in range(3):
+        page.keyboard.down(" ")
+    lamp(page, "Nobody hears you")
+    expect(dock(page).get_by_role("button", name="Hold to speak")).to_be_visible()
+    assert "9001" not in centre.hears(call["agent"])
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [

@@ -2,6 +2,7 @@
 import { io } from "./vendor/socket.io.js";
 
 const STALE_MS = 8000;
+const STUCK_MS = 800;
 const PRESS_MS = 300; // the service lets go of a key that it has not heard of for a second
 
 /** The token: from the address's fragment, which no server sees, and from then on from this tab's own store. */
@@ -119,6 +120,18 @@ export class Desk extends EventTarget {
     this.#tell();
   }
 
+  /** The key repeats itself. If it stops to, and nobody has let go of it, then that has been lost, and it is let go.
+   *  How fast keys repeat, people set for themselves; those that never do are taken as held. */
+  repeated() {
+    const held = this.pressing;
+    if (!held) return;
+    const now = performance.now();
+    const pace = held.repeated ? now - held.repeated : 0;
+    held.repeated = now;
+    clearTimeout(held.stuck);
+    if (pace) held.stuck = setTimeout(() => this.release(), Math.max(STUCK_MS, 3 * pace));
+  }
+
   release() {
     const held = this.pressing;
     this.#let();
@@ -133,7 +146,8 @@ export class Desk extends EventTarget {
   }
 
   #let() {
-    if (this.pressing) clearInterval(this.pressing.timer);
+    clearInterval(this.pressing?.timer);
+    clearTimeout(this.pressing?.stuck);
     this.pressing = null;
   }
 

@@ -30,7 +30,7 @@ function Talk({ desk, session }) {
   return html`<button type="button" class="hold" aria-pressed=${held} data-open=${(desk.sure() && session.gate !== "closed") || undefined}
       onPointerDown=${hold} onPointerUp=${() => desk.release()} onPointerCancel=${() => desk.release()}
       onContextMenu=${(event) => event.preventDefault()}
-      onKeyDown=${(event) => event.key === "Enter" && !event.repeat && desk.press(session.id)}
+      onKeyDown=${(event) => event.key === "Enter" && (event.repeat ? desk.repeated() : desk.press(session.id))}
       onKeyUp=${(event) => event.key === "Enter" && desk.release()} onBlur=${() => desk.release()}>
     ${held ? "Speaking" : "Hold to speak"} <kbd>Space</kbd>
   </button>`;

@@ -228,7 +228,8 @@ function App({ desk, phone }) {
       if (document.querySelector("dialog[open]")) return;
       if (event.key === " " && session?.talk === "push") {
         event.preventDefault();
-        if (!event.repeat) desk.press(session.id);
+        if (event.repeat) desk.repeated();
+        else desk.press(session.id);
         return;
       }
       if (event.key === "Enter" && event.target.matches("button, a, summary")) return;
