@@ -115,8 +115,8 @@ def refused(stage: Stage, call: PhoneCall) -> str:
 
 def hears(stage: Stage, scene: Scene, coach: Coach, mode: str, label: str) -> None:
     """Everybody hears whom he must in a mode."""
-    caller = {"agent", coach.name} if mode == "barge" else {"agent"}
-    agent = {"caller"} if mode == "listen" else {"caller", coach.name}
+    caller = {scene.agent_name} | ({coach.name} if mode == "barge" else set())
+    agent = {scene.caller_name} | (set() if mode == "listen" else {coach.name})
     stage.expect(scene, [coach], label=label, caller=caller, agent=agent, beep_allowed=True)
 
 

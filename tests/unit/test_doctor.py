@@ -89,7 +89,9 @@ def browsers_at(address: str) -> Callable[[Answers], None]:
     there = f'<param name="ws-binding" value="{address}"/><param name="apply-inbound-acl" value="mine"/>'
     running = "<profile><name>browsers</name><type>profile</type><state>RUNNING (0)</state></profile>"
     return both(
-        replaced(conf("sofia"), "</profiles>", f'<profile name="browsers"><settings>{there}</settings></profile></profiles>'),
+        replaced(
+            conf("sofia"), "</profiles>", f'<profile name="browsers"><settings>{there}</settings></profile></profiles>'
+        ),
         replaced("sofia xmlstatus", "</profiles>", f"{running}</profiles>"),
         said("acl 203.0.113.1 mine", "false"),
         said("acl 2001:db8::1 mine", "false"),
