@@ -16,6 +16,7 @@ import pytest
 
 from ccwhisper.cli import cli
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, Talk, gate
+from ccwhisper.coaching.topology import DIAL_ENDINGS
 from ccwhisper.settings import Coaching, File
 
 pytestmark = pytest.mark.unit
@@ -90,6 +91,29 @@ def test_what_is_named_in_backticks_exists(page: Path) -> None:
             assert name in {
                 node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)
             }, name
+
+
+def endings() -> set[str]:
+    """Why sessions end, as far as the core says it in so many words."""
+    found = set(DIAL_ENDINGS.values())
+    for path in (ROOT / "ccwhisper/coaching").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("end", "gone")
+            ):
+                found |= {each.value for arg in node.args for each in ast.walk(arg) if isinstance(each, ast.Constant)
+                          and re.fullmatch("[a-z]+(_[a-z]+)+|lost", str(each.value))}  # fmt: skip
+    return found - {"take_over"}  # what was compared with
+
+
+def test_every_ending_has_its_words() -> None:
+    assert {"took_over", "device_unreachable", "switch_refused", "too_many_coaches", "lost", "busy"} <= endings()
+    page = (ROOT / "ccwhisper/web/static/words.js").read_text()
+    text = (ROOT / "docs/api.md").read_text()
+    assert [each for each in sorted(endings()) if not re.search(rf"^  {each}: ", page, re.MULTILINE)] == []
+    assert [each for each in sorted(endings()) if f"`{each}`" not in text] == []
 
 
 def test_every_command_is_described() -> None:

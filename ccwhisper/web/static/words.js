@@ -66,6 +66,7 @@ const ENDS = {
   permission_missing: "You may not listen to this call.",
   queue_out_of_scope: "The call moved to a queue that is not yours.",
   mode_not_allowed: "The queue does not allow coaching.",
+  too_many_coaches: "The call has as many coaches as its queue allows.",
   lost: "The connection to the switch was lost.",
 };
 
