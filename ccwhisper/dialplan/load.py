@@ -55,7 +55,7 @@ def _whole(loaded: Loaded, files: list[Path]) -> None:
         if os.path.realpath(path) in included:
             continue
         try:
-            remarks += parse(reader.read(path), root)
+            parse(reader.read(path), root, remarks)
         except Unreadable as error:
             loaded.problems.append(error.problem)
     loaded.trees.append(Tree(root, tuple(remarks), tuple(reader.variables)))

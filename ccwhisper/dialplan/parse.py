@@ -39,10 +39,14 @@ class _Remark:
     """How many elements had been opened."""
 
 
-def parse(text: Text, root: Element) -> list[Comment]:
-    """Adds every outermost element to `root`, and returns the comments that speak to this program. Raises Unreadable:
-    what was read until then stays."""
-    return _Parser(text, root).run()
+def parse(text: Text, root: Element, comments: list[Comment]) -> None:
+    """Adds every outermost element to `root`, and the comments that speak to this program to `comments`. Raises
+    Unreadable: what was read until then stays."""
+    parser = _Parser(text, root)
+    try:
+        parser.run()
+    finally:
+        comments += (parser.comment(remark) for remark in parser.remarks)
 
 
 class _Parser:
@@ -55,7 +59,7 @@ class _Parser:
         self.elements: list[Element] = []
         self.remarks: list[_Remark] = []
 
-    def run(self) -> list[Comment]:
+    def run(self) -> None:
         text, at = self.text, 0
         while (start := text.find("<", at)) >= 0:
             if start > at:
@@ -82,7 +86,6 @@ class _Parser:
                 at = self._open(start)
         if self.current is not self.root:
             raise Unreadable("malformed", f"<{self.current.name}> is never closed", self.current.place)
-        return [self._comment(remark) for remark in self.remarks]
 
     def _open(self, start: int) -> int:
         text = self.text
@@ -148,7 +151,7 @@ class _Parser:
     def _bad(self, message: str, offset: int) -> Unreadable:
         return Unreadable("malformed", message, self.map.place(offset))
 
-    def _comment(self, remark: _Remark) -> Comment:
+    def comment(self, remark: _Remark) -> Comment:
         before = self.elements[remark.before] if remark.before < len(self.elements) else None
         return Comment(remark.text, self.map.place(remark.start), self.map.place(remark.end), before)
 
