@@ -3,6 +3,8 @@ caller and agent."""
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.stage import LEVEL, SILENT, TONES, Scene, Stage, wait_until
+from ccwhisper.web.sip import Line, Message
+from ccwhisper.web.upstream import Upstream
 
 pytestmark = pytest.mark.live
 
@@ -100,17 +104,31 @@ def page_hears(page: Page, *names: str) -> None:
     wait_until(f"the page hears {names}", right, PATIENCE)
 
 
+def listening(page: Page) -> None:
+    """The page has been rung, has answered, and listens."""
+    whisper = page.get_by_role("complementary").locator(".modes button", has_text="Whisper")
+    expect(whisper).to_be_enabled(timeout=PATIENCE * 1000)
+
+
+def coach_legs(stage: Stage) -> list[str]:
+    """The legs of browsers."""
+    return [row["uuid"] for row in stage.legs() if row["name"].startswith("sofia/browsers/")]
+
+
 def test_a_call_through_all_modes_from_the_browser(stage: Stage, open_page: Callable[..., Page]) -> None:
     scene = stage.call()
     page = open_page(devices=[])
     page.get_by_role("button", name="Listen to Agent 1001").click()
-    dock = page.get_by_role("complementary")
-    expect(dock.locator(".modes button", has_text="Whisper")).to_be_enabled(timeout=PATIENCE * 1000)
+    listening(page)
     hear(stage, scene, caller={"agent"}, agent={"caller"})
     page_hears(page, "caller", "agent")
     page.keyboard.press("w")
     lamp(page, "Agent 1001 hears you")
     hear(stage, scene, caller={"agent"}, agent={"caller", "carla"})
+    page.keyboard.press("m")
+    lamp(page, "Nobody hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller"})
+    page.keyboard.press("m")
     page.keyboard.press("b")
     lamp(page, "Agent 1001 and the caller hear you")
     hear(stage, scene, caller={"agent", "carla"}, agent={"caller", "carla"})
@@ -118,5 +136,108 @@ def test_a_call_through_all_modes_from_the_browser(stage: Stage, open_page: Call
     lamp(page, "Nobody hears you")
     hear(stage, scene, caller={"agent"}, agent={"caller"})
     page.keyboard.press("x")
-    expect(dock).to_have_count(0)
-    wait_until("the coach's leg is gone", lambda: len(stage.legs()) == 2)
+    expect(page.get_by_role("complementary")).to_have_count(0)
+    wait_until("the coach's leg is gone", lambda: not coach_legs(stage))
+
+
+def test_push_to_talk_and_a_page_that_is_closed_in_the_middle_of_it(
+    stage: Stage, open_page: Callable[..., Page]
+) -> None:
+    scene = stage.call()
+    page = open_page(devices=[])
+    expect(page.locator(".row[id]")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("w")
+    lamp(page, "Agent 1001 hears you")
+    page.keyboard.press("p")
+    lamp(page, "Nobody hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller"})
+    page.keyboard.down(" ")
+    lamp(page, "Agent 1001 hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller", "carla"})
+    page.close()
+    wait_until("the coach's leg is gone", lambda: not coach_legs(stage))
+    hear(stage, scene, caller={"agent"}, agent={"caller"})
+    assert "Total items returned: 0" in stage.node.api("sofia status profile browsers reg")
+
+
+def test_the_caller_loses_nothing_of_the_agent(stage: Stage, open_page: Callable[..., Page]) -> None:
+    scene = stage.call(counted=True)
+    page = open_page(devices=[])
+    since = scene.caller.mark()
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    listening(page)
+    page.keyboard.press("w")
+    lamp(page, "Agent 1001 hears you")
+    scene.caller.wait_time(scene.caller.mark() + 400_000_000)
+    page.keyboard.press("x")
+    wait_until("the coach's leg is gone", lambda: not coach_legs(stage))
+    lasted = scene.caller.mark() - since
+    found = stage.frames(scene, since)
+    assert found.missing == 0, found
+    assert found.matched >= lasted // 20_000_000 - 10, "silence is no success"
+
+
+def test_an_agent_on_a_wide_codec_and_a_colleague_at_a_desk_phone(stage: Stage, open_page: Callable[..., Page]) -> None:
+    scene = stage.call(codecs=("G722",))
+    dora = stage.coach("dora", scene)
+    page = open_page(devices=[])
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    listening(page)
+    (leg,) = coach_legs(stage)
+    assert stage.dump(leg)["variable_read_rate"] == "16000"
+    page.keyboard.press("w")
+    lamp(page, "Agent 1001 hears you")
+    dora.mode("whisper")
+    names = {name: TONES[name] for name in ("caller", "agent", "carla", "dora")}
+    wanted = {"caller": {"agent"}, "agent": {"caller", "carla", "dora"}}
+
+    def right() -> bool:
+        levels = stage.listen({"caller": scene.caller, "agent": scene.agent}, names)
+        assert all(levels["caller"][name] < SILENT for name in ("carla", "dora"))
+        return all(
+            {name for name, level in levels[listener].items() if abs(level - LEVEL) <= 3} == wanted[listener]
+            for listener in wanted
+        )
+
+    wait_until("both whisper", right, PATIENCE)
+
+
+def test_the_leg_ends_with_the_token(stage: Stage, open_page: Callable[..., Page]) -> None:
+    scene = stage.call()
+    page = open_page(devices=[], exp=int(time.time()) + 12)
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    listening(page)
+    wait_until("the coach's leg is gone", lambda: not coach_legs(stage), 30)
+    hear(stage, scene, caller={"agent"}, agent={"caller"})
+
+
+def test_who_gets_to_the_profile_past_the_service_calls_nobody(stage: Stage) -> None:
+    upstream = Upstream("127.0.0.1", stage.node.browsers_ws_port)
+    line = Line("f" * 32, lambda _session: False)
+    headers = f"Via: SIP/2.0/WS x.invalid;branch=z9hG4bK1\r\nFrom: <sip:{line.address}>;tag=1\r\nCSeq: 1 INVITE\r\n"
+    more = f"Contact: <{line.contact}>\r\nContent-Length: 0\r\n\r\n"
+    for number in ("1001", "5000", "9003", "park"):
+        where = f"sip:{number}@{stage.node.domain}"
+        upstream.send(f"INVITE {where} SIP/2.0\r\nTo: <{where}>\r\nCall-ID: {number}\r\n{headers}{more}")
+        while (answer := Message.parse(upstream.receive())).status < 200:
+            pass
+        assert answer.status in (404, 480, 488), answer.start
+    upstream.close()
+
+
+def test_agents_do_not_depend_on_a_service_that_hangs(stage: Stage) -> None:
+    """Nothing of the browsers' is asked of the service by the switch."""
+    process = stage.service.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        phone = stage.phone("1002", stage.tone("colleague"))
+        phone.unregister()
+        phone.register()
+        caller = stage.caller_phone("second").dial("2002")
+        caller.wait("up", PATIENCE)
+        phone.wait_call(PATIENCE).wait("up", PATIENCE)
+        caller.hangup()
+    finally:
+        process.send_signal(signal.SIGCONT)
