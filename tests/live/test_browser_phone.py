@@ -3,6 +3,7 @@ caller and agent."""
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -122,6 +123,7 @@ def test_a_call_through_all_modes_from_the_browser(stage: Stage, open_page: Call
     listening(page)
     hear(stage, scene, caller={"agent"}, agent={"caller"})
     page_hears(page, "caller", "agent")
+    expect(page.get_by_text(re.compile(r"The agent hears you about \d+ ms later · \d+ % lost"))).to_be_visible()
     page.keyboard.press("w")
     lamp(page, "Agent 1001 hears you")
     hear(stage, scene, caller={"agent"}, agent={"caller", "carla"})

@@ -36,6 +36,16 @@ function Meter({ phone }) {
   return html`<meter ref=${bar} min="0" max=${-FLOOR} aria-label="Level of the microphone"></meter>`;
 }
 
+function Quality({ phone }) {
+  const [now, set] = useState(null);
+  useEffect(() => {
+    const timer = setInterval(() => phone.quality().then(set), 1000);
+    return () => clearInterval(timer);
+  }, [phone]);
+  if (!now) return null;
+  return html`<p class="quality grow" data-bad=${now.poor ? "" : undefined}>The agent hears you about ${now.delay} ms later · ${Math.round(100 * now.loss)} % lost${now.poor && html` <strong>${now.poor}</strong>`}</p>`;
+}
+
 function Pick({ label, kind, phone, list }) {
   return html`<label class="field"><span>${label}</span>
     <select value=${phone.settings[kind]} onChange=${(event) => phone.set({ [kind]: event.currentTarget.value })}>
@@ -66,6 +76,7 @@ export function Phone({ choice, phone, mine }) {
       ${"setSinkId" in Audio.prototype && html`<${Pick} label="Speaker" kind="output" phone=${phone} list=${lists.output} />`}
       <label class="check"><input type="checkbox" checked=${phone.settings.filter} onChange=${(event) => phone.set({ filter: event.currentTarget.checked })} /> Take out echo and noise</label>
       <${Meter} phone=${phone} />
+      ${mine && html`<${Quality} phone=${phone} />`}
       <p role="status" class="faint grow">${phone.hindrance || "This browser can be rung."}
         ${["denied", "missing", "taken"].includes(phone.microphone) && html` <button type="button" onClick=${() => phone.start()}>Try again</button>`}</p>`}
   </section>`;

@@ -4,6 +4,9 @@ const RETRY_MS = 2000;
 const WELCOME_MS = 3000; // how long a call may ring before the session that it is for has been heard of
 const GATHER_MS = 400; // how long to look for ways through the network once one is known
 const EXPIRED = 4401;
+const BESIDES_MS = 60; // from the microphone to the agent without any network: the sound card, a packet, the switch's buffers
+const LATE_MS = 150;
+const LOSSY = 0.03;
 
 /** What the microphone gives, and whether it may. */
 export const MICROPHONE = {
@@ -94,6 +97,28 @@ export class Softphone extends EventTarget {
     const { analyser, samples } = this.#level;
     analyser.getFloatTimeDomainData(samples);
     return 10 * Math.log10(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
+  }
+
+  /** How good the way to the switch is, from the connection's own statistics; null when there is no call. `delay` in ms, an estimate
+   *  of how late the agent hears what is said here; `loss` 0 to 1, of the packets to here since the last question; `poor` in words. */
+  async quality() {
+    const call = this.#call;
+    const report = await call?.rtc.connection?.getStats();
+    if (!report || this.#call !== call) return null;
+    const all = [...report.values()];
+    const pair = all.find((each) => each.type === "candidate-pair" && each.nominated && each.state === "succeeded");
+    const there = all.find((each) => each.type === "remote-inbound-rtp");
+    const here = all.find((each) => each.type === "inbound-rtp");
+    const trip = there?.roundTripTime ?? pair?.currentRoundTripTime;
+    if (trip === undefined || !here) return null;
+    const before = call.counted ?? { lost: 0, got: 0 };
+    call.counted = { lost: here.packetsLost, got: here.packetsReceived };
+    const lost = Math.max(0, call.counted.lost - before.lost);
+    const loss = Math.max(lost / (lost + call.counted.got - before.got || 1), there?.fractionLost ?? 0);
+    const delay = Math.round(BESIDES_MS + 500 * trip + 1000 * (there?.jitter ?? 0));
+    const poor = loss > LOSSY ? "Packets are lost: a cable instead of the radio network helps, or a desk phone."
+      : delay > LATE_MS ? "The agent hears you late: speak in the pauses, or take a desk phone." : "";
+    return { delay, loss, poor };
   }
 
   // --- the microphone ---
