@@ -66,7 +66,10 @@ export function Phone({ choice, phone, mine }) {
   if (!choice.can) return null;
   return html`<section class="device" aria-label="Your device">
     <label class="field"><span>You speak with</span>
-      <select value=${choice.chosen} disabled=${!!mine} onChange=${(event) => choice.choose(event.currentTarget.value)}>
+      <select value=${choice.chosen} disabled=${!!mine} onChange=${(event) => {
+        choice.choose(event.currentTarget.value);
+        event.currentTarget.blur(); // or the next key would choose once more
+      }}>
         ${choice.desks.map((each) => html`<option key=${each} value=${each}>Phone ${each.replace(/@.*/, "")}</option>`)}
         <option value=${BROWSER}>This browser</option>
       </select>

@@ -30,7 +30,7 @@ const KEYS = [
 ];
 
 function typing(event) {
-  return event.target instanceof HTMLElement && event.target.matches("input, textarea, select, [contenteditable]");
+  return event.target instanceof HTMLElement && event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
 }
 
 /** The most that can be done for the first who asks: a whisper rather than listening. If nothing can, it says why. */
