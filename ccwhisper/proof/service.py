@@ -111,7 +111,7 @@ class ServiceProcess:
         agents: Iterable[str] = AGENTS,
         program: Sequence[str] = PROGRAM,
     ) -> None:
-        browsers = getattr(node, "browsers_ws_port", None)
+        browsers = getattr(node, "browsers_ws_port", None)  # the simulator has none: there is no audio in it
         more = [f'browsers = "{node.host}:{browsers}"'] if browsers else []
         self._node = node
         self._program = tuple(program)

@@ -69,7 +69,9 @@ class SessionStart(Ask):
     mode: Annotated[Mode, Field(description="Entered as soon as listening is established.")] = Mode.LISTEN
     talk: Annotated[Talk | None, Field(description="As the queue's policy says, unless given.")] = None
     follow: FollowWord = "call"
-    device: Annotated[str | None, Field(max_length=320, description="One of the token's; default its first.")] = None
+    device: Annotated[
+        str | None, Field(max_length=320, description="One of the token's, or one's open page; default the first.")
+    ] = None
 
     @model_validator(mode="after")
     def _has_target(self) -> SessionStart:

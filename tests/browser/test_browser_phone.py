@@ -20,6 +20,17 @@ BROKEN = """
 """
 
 
+PLAYED = """
+() => {
+  const Whole = Audio;
+  window.played = [];
+  window.Audio = class extends Whole {
+    constructor(...given) { super(...given); window.played.push(this); }
+  };
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def whole_centre() -> Iterator[Centre]:
     """With a profile for browsers that is not there: nobody can be rung, but everything before that can be seen."""
@@ -47,6 +58,14 @@ def test_the_choice_is_kept_and_the_meter_shows_what_the_microphone_hears(
     expect(page.get_by_role("combobox", name="Microphone").locator("option")).to_contain_text(["The system's", "Fake"])
     meter = page.get_by_label("Level of the microphone")
     until(lambda: meter.evaluate("(bar) => bar.value") > 30)  # the tone that the browser's microphone hears
+    page.evaluate(PLAYED)
+    hear = page.get_by_role("button", name="Hear yourself")
+    hear.click()
+    expect(hear).to_have_attribute("aria-pressed", "true")
+    until(lambda: page.evaluate("() => window.played.length === 1 && !window.played[0].paused"))
+    hear.click()
+    expect(hear).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate("() => window.played[0].paused")
     page.reload()
     expect(choice).to_have_value("browser")
     choice.select_option("Phone 9001")

@@ -79,6 +79,7 @@ export function Phone({ choice, phone, mine }) {
       ${"setSinkId" in Audio.prototype && html`<${Pick} label="Speaker" kind="output" phone=${phone} list=${lists.output} />`}
       <label class="check"><input type="checkbox" checked=${phone.settings.filter} onChange=${(event) => phone.set({ filter: event.currentTarget.checked })} /> Take out echo and noise</label>
       <${Meter} phone=${phone} />
+      <button type="button" aria-pressed=${phone.echoes} disabled=${!!mine || phone.microphone !== "ready"} onClick=${() => phone.echo(!phone.echoes)}>Hear yourself</button>
       ${mine && html`<${Quality} phone=${phone} />`}
       <p role="status" class="faint grow">${phone.hindrance || "This browser can be rung."}
         ${["denied", "missing", "taken"].includes(phone.microphone) && html` <button type="button" onClick=${() => phone.start()}>Try again</button>`}</p>`}

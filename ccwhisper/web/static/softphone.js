@@ -5,6 +5,7 @@ const WELCOME_MS = 3000; // how long a call may ring before the session that it 
 const GATHER_MS = 400; // how long to look for ways through the network once one is known
 const EXPIRED = 4401;
 const BESIDES_MS = 60; // from the microphone to the agent without any network: the sound card, a packet, the switch's buffers
+const ECHO_SECONDS = 1;
 const LATE_MS = 150;
 const LOSSY = 0.03;
 
@@ -29,6 +30,7 @@ export class Softphone extends EventTarget {
   #sound = null;
   #retry = null;
   #level = null;
+  #echo = null;
 
   constructor(desk) {
     super();
@@ -74,7 +76,7 @@ export class Softphone extends EventTarget {
   async set(part) {
     Object.assign(this.settings, part);
     localStorage.setItem("ccwhisper.phone", JSON.stringify(this.settings));
-    if ("output" in part) this.#aim();
+    if ("output" in part) this.#aim(this.#sound, this.#echo?.sound);
     else if (this.on) {
       await this.#open();
       const [track] = this.#sent?.getAudioTracks() ?? [];
@@ -97,6 +99,26 @@ export class Softphone extends EventTarget {
     const { analyser, samples } = this.#level;
     analyser.getFloatTimeDomainData(samples);
     return 10 * Math.log10(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
+  }
+
+  /** Whether one hears oneself, a second later. */
+  get echoes() {
+    return this.#echo !== null;
+  }
+
+  /** Play what the microphone hears to the speaker, a second later, or stop that. Nothing of it leaves the computer. */
+  async echo(on) {
+    await this.#echo?.context.close();
+    this.#echo?.sound.pause();
+    this.#echo = null;
+    if (on && this.#level && !this.#call) {
+      const context = new AudioContext();
+      const late = new DelayNode(context, { delayTime: ECHO_SECONDS, maxDelayTime: ECHO_SECONDS });
+      const played = new MediaStreamAudioDestinationNode(context);
+      context.createMediaStreamSource(this.#level.stream).connect(late).connect(played);
+      this.#echo = { context, sound: this.#play(played.stream) };
+    }
+    this.#tell();
   }
 
   /** How good the way to the switch is, from the connection's own statistics; null when there is no call. `delay` in ms, an estimate
@@ -154,6 +176,7 @@ export class Softphone extends EventTarget {
   }
 
   #shut() {
+    this.echo(false);
     for (const stream of [this.#level?.stream, this.#sent]) stream?.getTracks().forEach((track) => track.stop());
     this.#level?.context.close();
     this.#level = this.#sent = null;
@@ -233,6 +256,7 @@ export class Softphone extends EventTarget {
     for (const event of ["ended", "failed"]) rtc.on(event, () => this.#over(call));
     if (this.#call || !this.#sent || !(await this.#awaited(session))) return rtc.terminate({ status_code: 480 });
     this.#call = call;
+    this.echo(false);
     this.#gate();
     return rtc.answer({ mediaStream: this.#sent, pcConfig: { iceServers } });
   }
@@ -254,14 +278,19 @@ export class Softphone extends EventTarget {
   }
 
   #hear(track) {
-    this.#sound = new Audio();
-    this.#sound.srcObject = new MediaStream([track]);
-    this.#aim();
-    this.#sound.play().catch(() => this.#tell());
+    this.#sound = this.#play(new MediaStream([track]));
   }
 
-  #aim() {
-    if (this.#sound?.setSinkId) this.#sound.setSinkId(this.settings.output).catch(() => {});
+  #play(stream) {
+    const sound = new Audio();
+    sound.srcObject = stream;
+    this.#aim(sound);
+    sound.play().catch(() => this.#tell());
+    return sound;
+  }
+
+  #aim(...sounds) {
+    for (const sound of sounds) if (sound?.setSinkId) sound.setSinkId(this.settings.output).catch(() => {});
   }
 
   #hangUp() {
