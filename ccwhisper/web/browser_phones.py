@@ -40,6 +40,9 @@ token. So the token is in no address, and in no log of addresses."""
 MAX_MESSAGE: Final = 64 * 1024
 PING_SECONDS: Final = 4.0
 RETRY_SECONDS: Final = 2.0
+TALK_SECONDS: Final = 0.5
+"""How often it is looked whether a call that was taken over is still up."""
+
 LOST_SECONDS: Final = 4.0
 """How long a session may be without its page. There is none when the service was started after the session."""
 
@@ -73,6 +76,11 @@ class _Page:
     @property
     def device(self) -> str:
         return f"{self.user}@{BROWSERS}"
+
+    @property
+    def talks(self) -> bool:
+        """Whether a call is up."""
+        return any(line.busy for line, _ in self.lines.values())
 
     def announce(self) -> None:
         """Tell the page at which switches it can be rung."""
@@ -172,7 +180,7 @@ class BrowserPhones:
         page = _Page(who, secrets.token_hex(16), tell)
         self._pages[page.device] = page
         left = max(who.expires_at - time.time(), 0.0)
-        helpers: list[gevent.Greenlet[..., Any]] = [gevent.spawn_later(left, _close, ws, EXPIRED)]
+        helpers: list[gevent.Greenlet[..., Any]] = [gevent.spawn_later(left, self._expire, page, ws)]
         helpers += [gevent.spawn(self._hold, page, node, at) for node, at in self._settings.switches.items()]
         tell(json.dumps({"device": page.device, _ICE: list(self._settings.ice_servers)}))
         try:
@@ -187,6 +195,12 @@ class BrowserPhones:
             del self._pages[page.device]
             gevent.killall(helpers)
             self._end(page)
+
+    def _expire(self, page: _Page, ws: Any) -> None:
+        """The token is over. A customer whose call was taken over is not cut off for that: his call may end first."""
+        while page.talks and not any(each.device == page.device for each in self._engine.state.sessions.values()):
+            gevent.sleep(TALK_SECONDS)
+        _close(ws, EXPIRED)
 
     @staticmethod
     def _pass_on(page: _Page, text: object) -> None:

@@ -141,6 +141,11 @@ class Line:
         self._tag = secrets.token_hex(6)
         self._count = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is up."""
+        return any(dialog.up for dialog in self._dialogs.values())
+
     # --- the registration, which is ours and not the page's ----------------------------------------------------------
 
     def register(self, seconds: int = REGISTER_SECONDS) -> str:

@@ -16,11 +16,13 @@ import simple_websocket
 from gevent.pywsgi import WSGIServer
 
 from ccwhisper.coaching import commands as cmd
+from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import BROWSERS, Actor
 from ccwhisper.coaching.policy import MONITOR, VIEW
 from ccwhisper.web.browser_phones import EXPIRED, MALFORMED, MAX_PAGES, PATH, BrowserSettings
 from ccwhisper.web.sip import Message
 from ccwhisper.web.websocket import converse
+from tests.e2e.fake_switch import NODE
 from tests.e2e.service import PATIENCE, Client, Service, token
 from tests.unit.test_sip import message
 
@@ -187,6 +189,26 @@ def test_it_ends_with_the_token(service: Service, registrar: Registrar) -> None:
     assert heard(registrar, "REGISTER").one("expires") == "0"
 
 
+def test_a_customer_whose_call_was_taken_over_is_not_cut_off(service: Service, registrar: Registrar) -> None:
+    call = service.call()
+    until = int(time.time()) + 3
+    page = Page(service, token(exp=until)).ready()
+    api = Client(service, token())
+    service.switch.ringing.add(page.device)
+    session = api.post("/sessions", {"call": call, "device": page.device}).body["id"]
+    registrar.say(invite(page, session))
+    page.ws.send(answer(page, "7 INVITE", Message.parse(page.receive()).one("via")))
+    leg = service.run(lambda: service.engine.state.sessions[session].leg)
+    service.run(lambda: service.switch.say(ev.Answered(NODE, leg), ev.Parked(NODE, leg, ours=True)))
+    api.get(f"/sessions/{session}?wait=listening&timeout={PATIENCE:g}")
+    assert api.post(f"/sessions/{session}/take-over").status == 200
+    service.until(lambda engine: session not in engine.state.sessions)
+    assert page.ws.receive(timeout=max(0.0, until - time.time()) + 2) is None  # neither closed nor told anything
+    registrar.say(bye(page))
+    page.ws.send(answer(page, "8 BYE", Message.parse(page.receive()).one("via")))
+    assert page.closed() == EXPIRED
+
+
 @pytest.mark.parametrize("method", ["INVITE", "REGISTER", "MESSAGE"])
 def test_a_page_that_wants_to_call_is_cut_off(service: Service, registrar: Registrar, method: str) -> None:
     page = Page(service, token()).ready()
@@ -222,6 +244,35 @@ def invite(page: Page, session: str) -> str:
             "CSeq": "7 INVITE",
             "Contact": "<sip:mod_sofia@127.0.0.1:5066;transport=ws>",
             "X-CCW-Session": session,
+        },
+    )
+
+
+def bye(page: Page) -> str:
+    user = page.device.partition("@")[0]
+    return message(
+        f"BYE sip:{user}@{user}.invalid;transport=ws SIP/2.0",
+        {
+            "Via": "SIP/2.0/WS 127.0.0.1;branch=z9hG4bK2",
+            "From": "<sip:1001@127.0.0.1>;tag=switch",
+            "To": f"<sip:{page.device}>;tag=page",
+            "Call-ID": "call-1",
+            "CSeq": "8 BYE",
+        },
+    )
+
+
+def answer(page: Page, cseq: str, via: str) -> str:
+    user = page.device.partition("@")[0]
+    return message(
+        "SIP/2.0 200 OK",
+        {
+            "Via": via,
+            "From": "<sip:1001@127.0.0.1>;tag=switch",
+            "To": f"<sip:{page.device}>;tag=page",
+            "Call-ID": "call-1",
+            "CSeq": cseq,
+            "Contact": f"<sip:{user}@{user}.invalid;transport=ws>",
         },
     )
 
