@@ -19,6 +19,7 @@ from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import BROWSERS, Actor
 from ccwhisper.coaching.policy import MONITOR, VIEW
+from ccwhisper.web import browser_phones
 from ccwhisper.web.browser_phones import EXPIRED, MALFORMED, MAX_PAGES, PATH, BrowserSettings
 from ccwhisper.web.sip import Message
 from ccwhisper.web.websocket import converse
@@ -290,7 +291,10 @@ def test_a_page_is_rung_for_its_own_session_only(service: Service, registrar: Re
     page.close()
 
 
-def test_a_page_that_goes_ends_its_session(service: Service, registrar: Registrar) -> None:
+def test_a_page_that_goes_ends_its_session(
+    service: Service, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_phones, "LOST_SECONDS", 1e6)  # at once, and not because it has been away for a while
     call = service.call()
     page = Page(service, token()).ready()
     api = Client(service, token())
