@@ -34,11 +34,13 @@ def _shared(command: click.decorators.FC) -> click.decorators.FC:
     return command
 
 
-def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def _pairs(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
     pairs = [value.partition("=") for value in values]
     if not all(name and context for name, _, context in pairs):
         raise click.BadParameter("PART=CONTEXT, for example callers=public")
-    return {name: context for name, _, context in pairs}
+    return tuple((name, context) for name, _, context in pairs)
 
 
 @node.command()
@@ -51,8 +53,9 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     "--coach", "coaches", multiple=True, metavar="USER", help="A user who coaches, and from then on dials nobody."
 )
 @click.option(
-    "--into", multiple=True, metavar="PART=CONTEXT", default=("callers=public",), show_default=True, callback=_pairs,
-    help="Which context gets a part of dialplans/; may be repeated, and then the default is not among them.",
+    "--into", multiple=True, metavar="PART=CONTEXT",
+    default=("callers=public", "feature-codes=coaches"), show_default=True, callback=_pairs,
+    help="Which context gets a part of dialplans/; may be repeated, and then the defaults are not among them.",
 )  # fmt: skip
 @click.option("--without", multiple=True, type=click.Choice(_STEPS), help="Leave a step out; may be repeated.")
 @click.option(
@@ -68,7 +71,7 @@ def install(
     backup: Path | None,
     groups: tuple[str, ...],
     coaches: tuple[str, ...],
-    into: dict[str, str],
+    into: tuple[tuple[str, str], ...],
     without: tuple[str, ...],
     password_env: str,
 ) -> None:

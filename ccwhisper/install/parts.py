@@ -52,6 +52,14 @@ def folder() -> Path:
     raise InstallError("parts_missing", "the folder dialplans of this version is not there")
 
 
+def sounds(place: Path) -> Mapping[str, bytes]:
+    """The prompts that the parts of this folder play, by the name of the file."""
+    for beside in (place.parent / "freeswitch-conf/sounds", place.parent / "sounds"):
+        if beside.is_dir():
+            return {path.name: path.read_bytes() for path in sorted(beside.glob("*.wav"))}
+    raise InstallError("parts_missing", "the prompts of this version are not there")
+
+
 def read(place: Path) -> Mapping[str, Part]:
     """Every part, by its name: that of the file without `.xml`."""
     found = {}
@@ -62,5 +70,5 @@ def read(place: Path) -> Mapping[str, Part]:
 
 
 def _kind(root: Tag) -> Kind:
-    inside = {each.name for tag in root.children for each in tag.children}
+    inside = {each.name for tag in root.children for each in tag.children if each.name != "X-PRE-PROCESS"}
     return next((kind for kind in Kind if inside == {kind.value}), Kind.OTHER)

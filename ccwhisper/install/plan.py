@@ -154,6 +154,9 @@ def _real(changes: list[Change]) -> tuple[Change, ...]:
 
 
 def _diff(change: Change) -> Iterator[str]:
+    if b"\0" in (change.before or b"") + (change.after or b""):
+        yield f"Binary file {change.file} {'is removed' if change.after is None else 'is written'}\n"
+        return
     old, new = (
         (part or b"").decode("utf-8", "replace").splitlines(keepends=True) for part in (change.before, change.after)
     )
@@ -198,10 +201,13 @@ def _put(conf: Path, file: str, content: bytes | None) -> None:
     path = conf / file
     if content is None:
         path.unlink(missing_ok=True)
-        if path.parent != conf and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        for place in path.parents:
+            if place == conf or not place.is_dir() or any(place.iterdir()):
+                break
+            place.rmdir()
         return
-    if not path.parent.is_dir():
-        path.parent.mkdir()
-        shutil.copystat(conf, path.parent)
+    for place in reversed(path.parents):
+        if not place.is_dir():
+            place.mkdir()
+            shutil.copystat(conf, place)
     folder.write(path, content, path if path.exists() else conf / "freeswitch.xml")

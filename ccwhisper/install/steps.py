@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from ccwhisper.dialplan.load import load
 from ccwhisper.dialplan.model import Element
 from ccwhisper.install import parts
-from ccwhisper.install.edit import Edit, inserted, replaced
+from ccwhisper.install.edit import Edit, applied, inserted, replaced
 from ccwhisper.install.errors import InstallError
 from ccwhisper.install.parts import Kind, Part
 from ccwhisper.install.source import Source, Tag
@@ -27,6 +26,7 @@ MODULES: Final = (
 
 STEPS: Final = ("agents", "contacts", "contexts", "extensions", "event-socket", "modules")
 
+_SOUNDS: Final = "$${conf_dir}/sounds"
 BUFFER: Final = "jitterbuffer_msec=40,rtp_jitter_buffer_during_bridge=true"
 _CONTACT: Final = re.compile(r"""(\bcontact\s*=\s*)(["'])([\[{]?)""")
 
@@ -41,7 +41,7 @@ class Wish:
     `password`: for the Event Socket, in the place of the one that everybody knows."""
 
     groups: tuple[str, ...] = ()
-    into: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"callers": "public"}))
+    into: tuple[tuple[str, str], ...] = (("callers", "public"), ("feature-codes", "coaches"))
     coaches: tuple[str, ...] = ()
     password: str | None = field(default=None, repr=False)
     steps: frozenset[str] = frozenset(STEPS)
@@ -59,8 +59,9 @@ class Work:
 class Steps:
     """One configuration, without what an earlier installation has written."""
 
-    def __init__(self, conf: Path, wish: Wish, there: Mapping[str, Part]) -> None:
-        self._conf, self._wish, self._parts = conf, wish, there
+    def __init__(self, conf: Path, wish: Wish, place: Path) -> None:
+        self._conf, self._wish, self._place = conf, wish, place
+        self._parts: Mapping[str, Part] = parts.read(place)
         loaded = load([conf / "freeswitch.xml"])
         for problem in loaded.problems:
             raise InstallError(problem.code, f"{problem.place}: {problem.message}")
@@ -115,7 +116,12 @@ class Steps:
         self._work.edits.setdefault(str(source.path.relative_to(self._conf)), []).append(edit)
 
     def _put(self, part: Part) -> None:
-        self._work.created[f"{OURS}/{part.name}.xml"] = part.source.text
+        text = part.source.text
+        if _SOUNDS in text:
+            text = text.replace(_SOUNDS, f"$${{conf_dir}}/{OURS}/sounds")
+            for name, content in parts.sounds(self._place).items():
+                self._work.created[f"{OURS}/sounds/{name}"] = content.decode("latin-1")
+        self._work.created[f"{OURS}/{part.name}.xml"] = text
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -196,13 +202,36 @@ class Steps:
         return f'<X-PRE-PROCESS cmd="include" data="{"../" * depth}{OURS}/{part.name}.xml"/>'
 
     def _extensions(self) -> None:
-        for name, context in sorted(self._wish.into.items()):
+        for name, context in self._wish.into:
             part = self._parts.get(name)
             if part is None or part.kind is not Kind.EXTENSION:
                 raise InstallError("part_unknown", f"there is no part {name} with extensions")
-            source, tag = self._source(self._one("dialplan", "context", context))
+            if "contexts" not in self._wish.steps and self._only_ours(context):
+                self._work.notes.append(f"{name} is left out, since its context {context} is")
+                continue
+            if not self._into_ours(part, context):
+                source, tag = self._source(self._one("dialplan", "context", context))
+                self._add(source, inserted(source, f"{name} in {context}", tag, [self._include(source, part)]))
             self._put(part)
-            self._add(source, inserted(source, f"{name} in {context}", tag, [self._include(source, part)]))
+
+    def _only_ours(self, context: str) -> bool:
+        theirs = {each.get("name") for each in self._in("dialplan", "context")}
+        tags = (tag for part in self._parts.values() for tag in part.source.root.walk() if tag.name == "context")
+        return context not in theirs and context in {tag.attributes.get("name") for tag in tags}
+
+    def _into_ours(self, part: Part, context: str) -> bool:
+        """Into a context that comes with a part, which is not in the dialplan yet."""
+        for file, text in self._work.created.items():
+            if not file.endswith(".xml"):
+                continue
+            source = Source(self._conf / file, text.encode("latin-1"))
+            for tag in source.root.walk():
+                if tag.name == "context" and tag.attributes.get("name") == context:
+                    line = f'<X-PRE-PROCESS cmd="include" data="{part.name}.xml"/>'
+                    edit = inserted(source, f"{part.name} in {context}", tag, [line])
+                    self._work.created[file] = applied(text, [edit])
+                    return True
+        return False
 
     def _event_socket(self) -> None:
         settings = {
@@ -272,4 +301,4 @@ def _buffered(found: re.Match[str]) -> str:
 
 def work(conf: Path, wish: Wish) -> Work:
     """What is to be done in a configuration (a resolved path). Raises InstallError."""
-    return Steps(conf, wish, parts.read(parts.folder())).work()
+    return Steps(conf, wish, parts.folder()).work()

@@ -36,7 +36,11 @@ def conf(tmp_path: Path) -> Path:
 def test_what_it_writes(conf: Path) -> None:
     done(conf)
     text = {file: content.decode("latin-1") for file, (content, _) in everything(conf).items()}
-    assert set(text) - set(FILES) == {manifest.NAME, "ccwhisper/callers.xml", "ccwhisper/coaches.xml"}
+    prompts = {f"ccwhisper/sounds/{path.name}" for path in Path("freeswitch-conf/sounds").glob("*.wav")}
+    assert len(prompts) == 8
+    ours = {f"ccwhisper/{name}.xml" for name in ("callers", "coaches", "feature-codes")}
+    assert set(text) - set(FILES) == {manifest.NAME, *ours, *prompts}
+    assert 'data="ccw_sounds=$${conf_dir}/ccwhisper/sounds"' in text["ccwhisper/feature-codes.xml"]
     assert 'data="../ccwhisper/callers.xml"' in text["dialplan/public.xml"]
     assert 'data="ccwhisper/coaches.xml"' in text["freeswitch.xml"]
     ours = '<!-- ccwhisper node install: modules -->\n    <load module="mod_tone_stream"/>\n'
@@ -95,7 +99,9 @@ def test_the_switch_reads_it_as_it_is_meant(conf: Path) -> None:
     assert len(list(next(group.each("variables")).each("variable"))) == 2
     (public,) = (each for each in root.walk("context") if each.get("name") == "public")
     assert next(public.each("extension")).get("name") == "name unfit for a header"
-    assert "coaches" in {each.get("name") for each in root.walk("context")}
+    (coaches,) = (each for each in root.walk("context") if each.get("name") == "coaches")
+    names = [each.get("name") for each in coaches.each("extension")]
+    assert (names[0], names[-1]) == ("coaching: listen", "nothing to dial")
 
 
 def test_the_checker_finds_nothing_that_was_not_there_before(conf: Path) -> None:
@@ -261,8 +267,8 @@ def test_links_other_folders_and_strange_names_are_refused(conf: Path, tmp_path:
 
     assert code(where=tmp_path) == "not_a_configuration"
     assert code(replace(WISH, password="too short")) == "password_unfit"
-    assert code(replace(WISH, into={"nothing": "public"})) == "part_unknown"
-    assert code(replace(WISH, into={"coaches": "public"})) == "part_unknown"
+    assert code(replace(WISH, into=(("nothing", "public"),))) == "part_unknown"
+    assert code(replace(WISH, into=(("coaches", "public"),))) == "part_unknown"
     assert code(replace(WISH, groups=("nobody",))) == "group_missing"
     (conf / "ccwhisper").mkdir()
     (conf / "ccwhisper/callers.xml").write_text("mine")
@@ -321,6 +327,7 @@ def test_every_part_that_lies_there_is_known_for_what_it_is() -> None:
     kinds = {name: part.kind for name, part in parts.read(parts.folder()).items()}
     assert kinds["callers"] is Kind.EXTENSION
     assert kinds["agent-legs"] is Kind.EXTENSION
+    assert kinds["feature-codes"] is Kind.EXTENSION
     assert kinds["coaches"] is Kind.CONTEXT
     assert kinds["agent-directory"] is Kind.GROUP
     assert kinds["callcenter-contacts"] is Kind.OTHER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,7 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in parts.folder().glob("*.xml"):
         text = path.read_text().replace("{65}", "{80}").replace('value="40"', 'value="60"')
         (place / path.name).write_text(text)
+    shutil.copytree(parts.folder().parent / "freeswitch-conf/sounds", tmp_path / "sounds")
     return place
 
 
