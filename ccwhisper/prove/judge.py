@@ -28,6 +28,8 @@ def kind_of(fault: Fault, leaks: str = "") -> str:
 
 
 def slight(faults: Sequence[Fault]) -> bool:
-    """Whether all that is wrong may come of a frame that slipped on a busy machine: it is a click, and a click holds a
-    trace of every tone. Whoever leaks is there the next time, too."""
-    return bool(faults) and all(fault.slip or (not fault.must and fault.level <= SILENT) for fault in faults)
+    """Whether all that is wrong may come of a frame that slipped on a busy machine, a trace of somebody being among it:
+    a slip is a click, and a click holds a trace of every tone. Whoever leaks is there the next time, too. Where only
+    levels slip it was looked again already."""
+    traces = [fault for fault in faults if not fault.must and fault.level <= SILENT]
+    return bool(traces) and all(fault.slip or fault in traces for fault in faults)

@@ -14,7 +14,6 @@ from ccwhisper.proof.line import PhoneError
 from ccwhisper.proof.scene import (
     BEEP,
     FLOOR,
-    LOOKS,
     SILENT,
     TONES,
     Coach,
@@ -28,6 +27,7 @@ from ccwhisper.proof.tones import first_heard, first_silent
 from ccwhisper.prove import speech
 from ccwhisper.prove.calls import COACH, NotAttached, NotDelivered, NotRecognised, SiteStage
 from ccwhisper.prove.judge import kind_of, slight
+from ccwhisper.prove.legs import wrong_with
 from ccwhisper.prove.measure import (
     GARBAGE,
     STEP_S,
@@ -52,6 +52,7 @@ TONE: Final = -13 - 3.17
 KEYS: Final = "1789"
 """1 is the key that an unprotected eavesdrop obeys by letting the caller hear; the others mean nothing to anybody."""
 
+_LOOKS: Final = 3
 _BEEP_NS: Final = 400_000_000
 _QUIET: Final = {"caller": ("agent",), "agent": ("caller",)}
 _WHISPER: Final = {"caller": ("agent",), "agent": ("caller", COACH)}
@@ -156,21 +157,11 @@ class Script:
             self._find("codec.coded-anew", f"caller {scene.caller.codec}, agent {scene.agent.codec}")
 
     def _legs(self, scene: Scene) -> None:
-        """What the switch says of the two legs."""
         since = len(self.record.findings)
-        legs = {"caller": self.stage.own.claim(scene.caller), "agent": self.stage.own.claim(scene.agent)}
-        agent = self.stage.own.dump(legs["agent"])
-        if scene.caller.remote_media == (self.stage.bank.host, scene.agent.media_port):
-            self._find("media.not-in-switch", "caller and agent exchange media with each other")
-        elif any(agent.get(f"variable_{name}") == "true" for name in ("bypass_media", "proxy_media")):
-            self._find("media.not-in-switch", "the agent's leg has bypass_media or proxy_media")
-        if (
-            agent.get("variable_jitterbuffer_msec") is None
-            or agent.get("variable_rtp_jitter_buffer_during_bridge") != "true"
-        ):
-            self._find("jitter-buffer.missing", "jitterbuffer_msec or rtp_jitter_buffer_during_bridge is not set")
-        self._tapes = Tapes(self.stage, self.record, legs["caller"])
-        self._tapes.notice(legs["agent"])
+        for kind, said in wrong_with(self.stage, scene):
+            self._find(kind, said)
+        self._tapes = Tapes(self.stage, self.record, self.stage.own.claim(scene.caller))
+        self._tapes.notice(self.stage.own.claim(scene.agent))
         self.record.check("legs", "The call's legs on the switch", "as coaching needs them", since)
 
     # --- who hears whom ----------------------------------------------------------------------------------------------
@@ -343,7 +334,7 @@ class Script:
     ) -> list[Fault]:  # fmt: skip
         began = self._step(step)
         coaches = [coach] if coach else []
-        for _ in range(LOOKS):
+        for _ in range(_LOOKS):
             verdict, faults = self.stage.look(
                 scene, coaches, label=step, beep_allowed=beep_allowed, absent=() if coach else (COACH,), **wanted
             )

@@ -14,7 +14,7 @@ from ccwhisper.prove.measure import GARBAGE, percentile, strange
 from ccwhisper.prove.record import Record
 
 ROUNDS: Final = 3
-_TRIES: Final = 3
+_TRIES: Final = 2
 LATE_MS: Final = 150.0
 """A whisper of which every twentieth moment is later than this is worth a warning."""
 

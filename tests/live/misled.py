@@ -29,12 +29,12 @@ def broadcast_beep() -> None:
     commands.displace_start = play
 
 
-def originating(**instead: str) -> None:
-    """Coaches' phones are called with other variables."""
+def originating(keys: bool = True, **instead: str) -> None:
+    """Coaches' phones are called with other variables, and without the binding of their keys if `keys` is false."""
     real = commands.originate
 
     def originate(variables: Mapping[str, str], *rest: Any, **more: Any) -> commands.Command:
-        return real({**variables, **instead}, *rest, **more)
+        return real({**variables, **instead}, *rest, **{**more, "keys": more.get("keys", False) and keys})
 
     commands.originate = originate
 
@@ -49,7 +49,7 @@ def wide_coach() -> None:
 MISLED: dict[str, Callable[[], None]] = {
     **FAULTS,
     "uuid_broadcast as the beep": broadcast_beep,
-    "keys that the eavesdrop obeys": lambda: originating(eavesdrop_enable_dtmf="true"),
+    "keys that the eavesdrop obeys": lambda: originating(keys=False, eavesdrop_enable_dtmf="true"),
     "a wide coach": wide_coach,
 }
 

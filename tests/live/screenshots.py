@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser
 
 from ccwhisper.proof.node import PrivateNode
@@ -37,12 +39,11 @@ def take(browser: Browser, path: Path, name: str, scheme: str, what: str = "") -
     context = browser.new_context(viewport={"width": 1000, "height": 860}, color_scheme=scheme)  # type: ignore[arg-type]
     sheet = context.new_page()
     sheet.goto(path.as_uri())
-    shot = FOLDER / f"{name}.png"
-    if what:
-        sheet.locator(what).first.screenshot(path=shot)
-    else:
-        sheet.screenshot(path=shot)
+    shot = sheet.locator(what).first.screenshot() if what else sheet.screenshot()
     context.close()
+    with Image.open(io.BytesIO(shot)) as picture:
+        small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small.save(FOLDER / f"{name}.png", optimize=True)
 
 
 def main() -> None:

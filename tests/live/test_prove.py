@@ -212,9 +212,12 @@ def edited(path: Path, *changes: tuple[str, str]) -> None:
     path.write_text(text)
 
 
+AWAY = {"2103": "bypass_media", "2203": "bypass_media_after_bridge", "2303": "proxy_media"}
+
+
 @pytest.fixture(scope="module")
 def wrong(freeswitch: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
-    """No agent has a jitter buffer; 1002's leg is recorded, 1003's media passes the switch by. Coach 9002 has
+    """No agent has a jitter buffer; 1002's leg is recorded, media passes the switch by in three ways. Coach 9002 has
     eavesdrop_whisper_aleg, 9003 is on a wideband codec whatever the service asks for."""
     conf = tmp_path_factory.mktemp("wrong") / "conf"
     shutil.copytree(default_conf(), conf)
@@ -229,20 +232,21 @@ def wrong(freeswitch: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         user("9002", "eavesdrop_whisper_aleg", "true"),
         user("9003", "absolute_codec_string", "G722"),
     )  # fmt: skip
-    bypass = (
-        '<extension name="bypass"><condition field="destination_number" expression="^2003$">'
-        '<action application="set" data="bypass_media=true"/>'
-        '<action application="bridge" data="user/1003@$${ccw_domain}"/></condition></extension>'
+    away = "".join(
+        f'<extension name="{name}"><condition field="destination_number" expression="^{number}$">'
+        f'<action application="set" data="{name}=true"/>'
+        f'<action application="bridge" data="user/1003@$${{ccw_domain}}"/></condition></extension>'
+        for number, name in AWAY.items()
     )
-    edited(conf / "dialplan/from-trunk.xml", (r'<extension name="direct">', lambda found: bypass + found[0]))  # type: ignore[arg-type]
+    edited(conf / "dialplan/from-trunk.xml", (r'<extension name="caller"', f'{away}<extension name="caller"'))
     with PrivateNode(binary=freeswitch, conf=conf) as node:
         yield node
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, set[str]]] = {
     "no jitter buffer": ({"fault": "no jitter buffer"}, "speech", {"jitter-buffer.missing", "frames.lost"}),
-    "recording on the agent's leg": ({"agent": "1002"}, "recording", {"recording.agents-leg", "recording.holds-coach"}),
-    "bypass media": ({"agent": "1003"}, "matrix", {"media.not-in-switch"}),
+    "recording on the agent's leg": ({"agent": "1002"}, "recording", {"recording.agents-leg"}),
+    **{name: ({"agent": "1003", "number": number}, "matrix", {"media.not-in-switch"}) for number, name in AWAY.items()},
     "eavesdrop_whisper_aleg": ({"coach": "9002"}, "matrix", {"leak.caller-hears-coach"}),
     "a wide coach": ({"coach": "9003"}, "matrix", {"codec.coach-too-wide"}),
 }
@@ -253,6 +257,7 @@ def test_what_is_wrong_with_a_node_is_found(wrong: PrivateNode, what: str) -> No
     how, part, found = WRONG[what]
     site = direct(wrong, how.get("agent", "1001"), how.get("coach", "9001"))
     site.coach = replace(site.coach, codecs=WIDE)
+    site.number = how.get("number", site.number)
     record = proved(site, part, fault=how.get("fault", ""))
     assert found <= ids(record), record.findings
     assert not record.passed

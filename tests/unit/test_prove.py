@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from ccwhisper.config import ConfigError
-from ccwhisper.proof.scene import BEEP, TONES
+from ccwhisper.proof.scene import BEEP, TONES, Fault
+from ccwhisper.proof.tones import level_dbfs
 from ccwhisper.prove.config import site_from
 from ccwhisper.prove.findings import KINDS, Gravity
-from ccwhisper.prove.measure import course, spectrogram
+from ccwhisper.prove.judge import kind_of, slight
+from ccwhisper.prove.measure import beep_dbfs, course, longest_silence, spectrogram
 from ccwhisper.prove.own import NotOurs, OwnLegs, bugs_of
 from ccwhisper.prove.page import page
 from ccwhisper.prove.pictures import spectrogram_png
@@ -223,6 +225,39 @@ def test_the_looks_are_summed_up() -> None:
         assert ("whisper" in first.answer) == leaky
 
 
+def fault(listener: str, name: str, level: float, must: bool = False) -> Fault:
+    return Fault(listener, name, level, -16.0 if must else -50.0, must)
+
+
+@pytest.mark.parametrize(
+    ("seen", "leaks", "kind"),
+    [
+        (fault("caller", "carla", -16), "", "leak.caller-hears-coach"),
+        (fault("caller", "carla", -16), "leak.next-caller", "leak.next-caller"),
+        (fault("caller", "beep", -16), "leak.next-caller", "leak.caller-hears-beep"),
+        (fault("agent", "carla", -16), "keypad.moved-gate", "keypad.moved-gate"),
+        (fault("agent", "carla", -90, must=True), "", "whisper.not-heard"),
+        (fault("caller", "carla", -90, must=True), "", "barge.not-heard"),
+        (fault("caller", "agent", -90, must=True), "", "party.not-heard"),
+        (fault("carla", "caller", -90, must=True), "", "coach.hears-nobody"),
+        (fault("carla", "beep", -16), "", ""),
+    ],
+)
+def test_which_finding_a_fault_is(seen: Fault, leaks: str, kind: str) -> None:
+    assert kind_of(seen, leaks) == kind
+
+
+def test_what_is_worth_another_look() -> None:
+    """A trace is; somebody who is heard, or not heard at all, is wrong at once."""
+    trace, level = fault("caller", "carla", -62), fault("agent", "caller", -22, must=True)
+    assert slight([trace])
+    assert slight([trace, level])
+    assert not slight([])
+    assert not slight([level])
+    assert not slight([trace, fault("caller", "carla", -16)])
+    assert not slight([level, fault("agent", "caller", -90, must=True)])
+
+
 class Reader(HTMLParser):
     """What a page holds: its elements, and the cells of the matrix."""
 
@@ -311,6 +346,30 @@ def test_a_course_follows_the_tones() -> None:
     assert levels["coach"][10:] == pytest.approx([-30] * 10, abs=0.1)
     assert max(levels["coach"][:9]) < -70
     assert course(np.zeros(10), 8000, {"agent": 1091}) == {"agent": []}
+
+
+def test_a_beep_is_told_from_a_click() -> None:
+    def call(samples: Any) -> Any:
+        def heard(since: int, until: int) -> Any:
+            return samples[since * 8 // 10**6 : until * 8 // 10**6]
+
+        return SimpleNamespace(rate=8000, wait_time=lambda until: None, heard=heard)
+
+    speech = wave_of((TONES["agent"], -16, 0.4))
+    end = 400_000_000
+    assert beep_dbfs(call(speech), 0, end) < -80
+    beep = speech.copy()
+    beep[800:2400] += wave_of((BEEP, -60, 0.2))
+    assert beep_dbfs(call(beep), 0, end) == pytest.approx(-60, abs=0.5)
+    click = speech.copy()
+    click[800:960] = 0
+    assert level_dbfs(click[400:1200], BEEP, 8000) > -60
+    assert beep_dbfs(call(click), 0, end) < -80
+
+
+def test_how_long_nobody_was_heard() -> None:
+    assert longest_silence([-16, -40, -16, -40, -40, -40, -16]) == pytest.approx(0.06)
+    assert longest_silence([]) == 0
 
 
 def test_a_spectrogram_has_the_tone_at_its_height() -> None:
