@@ -83,6 +83,12 @@ def test_a_call_is_not_asked_for_while_the_browser_cannot_be_rung(
     expect(page.get_by_role("complementary")).to_have_count(0)
 
 
+def test_who_may_not_coach_is_asked_for_no_microphone(centre: Centre, open_page: Callable[..., Page]) -> None:
+    page = open_page(centre.supervisor(permissions=["view_contact_center_dashboard"]))
+    expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
+    expect(device(page)).to_have_count(0)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -8,7 +8,7 @@ const FLOOR = -60; // dBFS at the left end of the meter
 export function useChoice(desk, phone) {
   const [kept, keep] = useState(() => localStorage.getItem("ccwhisper.device") ?? "");
   const desks = desk.me?.devices ?? [];
-  const can = !!desk.me?.browser_phone;
+  const can = !!desk.me?.browser_phone && desk.me.permissions.includes("monitor_live_calls");
   const chosen = can && (kept === BROWSER || !desks.length) ? BROWSER : desks.includes(kept) ? kept : (desks[0] ?? "");
   useEffect(() => {
     if (chosen === BROWSER && desk.status !== "refused") phone.start();
