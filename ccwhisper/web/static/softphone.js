@@ -44,6 +44,7 @@ export class Softphone extends EventTarget {
     desk.addEventListener("news", () => this.#gate());
     desk.addEventListener("ended", ({ detail }) => detail.id === this.#call?.session && this.#hangUp());
     addEventListener("pagehide", () => this.#drop());
+    addEventListener("pageshow", ({ persisted }) => persisted && this.on && this.start()); // the browser's "back"
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#tell());
   }
 
