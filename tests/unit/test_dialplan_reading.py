@@ -80,6 +80,14 @@ class TestPreprocessing:
             },
         )
         assert found(tmp_path) == [("c.xml", 1, "media-off-switch")]
+        assert len(elements(load([tmp_path]))) == 1
+
+    def test_what_follows_what_is_known_within_a_file_only(self, tmp_path: Path) -> None:
+        answer = '<condition field="destination_number" expression="%s"><action application="answer"/></condition>'
+        extension = f'<extension name="e">{answer}</extension>'
+        context = f'<context name="c">{extension % "^1$"}</context>'
+        written(tmp_path, {"a.xml": extension % ".*" + context, "b.xml": extension % "^1$" + context})
+        assert found(tmp_path) == []
 
     def test_a_folder_of_nodes_and_parts(self, tmp_path: Path) -> None:
         written(
@@ -88,6 +96,7 @@ class TestPreprocessing:
                 "one/freeswitch.xml": '<document>\n<X-PRE-PROCESS cmd="include" data="a.xml"/>\n</document>',
                 "one/a.xml": BAD,
                 "one/b.xml": BAD,
+                "one/sub/d.xml": BAD,
                 "parts/c.xml": BAD,
             },
         )
@@ -110,6 +119,9 @@ class TestPreprocessing:
             ('<!--#set "b=$${a}"-->\n<!--#set "a=1"-->\n<e v="$${b}"/>', ["$${a}"]),
             ('<e v="a<b>&amp;&#65;&lol;&"/>', ["a<b>&A&lol;&"]),
             ("<e v='1' v='2'/>", ["1"]),
+            ("<e v='&#x41;&#x110000;&#xD800;'/>", ["A\ufffd\ufffd"]),
+            ('X-PRE-PROCESS cmd="set" data="a=1"/>\n<e v="$${a}"/>', ["$${a}"]),
+            ("<a>" + "<b></b>" * 300 + "<e v='1'/></a>", ["1"]),
         ],
     )  # fmt: skip
     def test_as_the_switch_does(self, tmp_path: Path, text: str, values: list[str]) -> None:

@@ -58,6 +58,7 @@ def test_an_ignored_finding_is_told_with_its_reason() -> None:
         (11, "media-off-switch", "on the same line"),
         (21, "media-off-switch", "this whole extension is for the door phone"),
         (22, "whisper-bleg", "this whole extension is for the door phone"),
+        (32, "media-off-switch", "no agent on this node"),
     ]
 
 
