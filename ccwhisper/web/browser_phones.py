@@ -209,8 +209,9 @@ class BrowserPhones:
         for line, upstream in page.lines.values():
             if line.knows(text):
                 allowed = line.from_page(text)
-                with contextlib.suppress(OSError):  # its own greenlet finds out, and tells the page
-                    upstream.send(allowed)
+                if allowed is not None:
+                    with contextlib.suppress(OSError):  # its own greenlet finds out, and tells the page
+                        upstream.send(allowed)
                 return
         if page.lines:
             raise sip.Refused("a message of no call")

@@ -123,6 +123,7 @@ class _Dialog:
     up: bool = False
     sequence: int = 0  # the highest that the page has used
     asked: set[tuple[int, str]] = field(default_factory=set)
+    accepted: set[tuple[int, str]] = field(default_factory=set)  # INVITEs that the page has said yes to
 
 
 class Line:
@@ -228,17 +229,25 @@ class Line:
         """Whether a page's message belongs to this line, by its call. Raises Refused for what is no message."""
         return _parsed(text).one("call-id") in {*self._dialogs, *(call for call, _, _ in self._pending)}
 
-    def from_page(self, text: str) -> str:
-        """The message, if it may go to the switch. Raises Refused."""
+    def from_page(self, text: str) -> str | None:
+        """The message, if it may go to the switch; None for one that has gone before. Raises Refused."""
         message = _parsed(text)
         for contact in message.all("contact"):
             if not contact.startswith(f"<{self.contact}>") or "," in contact:
                 raise Refused("a contact that is not its own")
+        if message.status and self._said_before(message):
+            return None
         if message.status:
             self._check_answer(message)
         else:
             self._check_request(message)
         return text
+
+    def _said_before(self, message: Message) -> bool:
+        """A page repeats that it has answered until it has heard the switch's ACK: after half a second, on any
+        transport (RFC 3261, 13.3.1.4). The first has arrived; another would reach a switch that waits for none."""
+        dialog = self._dialogs.get(message.one("call-id"))
+        return dialog is not None and 200 <= message.status < 300 and message.cseq in dialog.accepted
 
     def _check_answer(self, message: Message) -> None:
         number, method = message.cseq
@@ -258,6 +267,8 @@ class Line:
             del self._pending[call, number, method]
         if dialog is None:
             return
+        if method == "INVITE" and 200 <= message.status < 300:
+            dialog.accepted.add((number, method))
         if dialog.invite is asked:
             dialog.local = to
             if 200 <= message.status < 300:

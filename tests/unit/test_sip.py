@@ -232,9 +232,22 @@ def test_a_body_of_another_length(up: Line) -> None:
         up.from_page(request("BYE").replace("Content-Length: 0\r\n", "Content-Length: 0\r\nContent-Length: 0\r\n"))
 
 
+def test_a_page_that_waits_for_its_ack_repeats_its_answer(up: Line) -> None:
+    """JsSIP does so after half a second, also on a WebSocket: on a slow way, that is always."""
+    assert up.from_page(answer()) is None
+    assert up.from_switch(of_switch("ACK", 7))[0] is not None
+    assert up.from_page(answer()) is None
+    assert up.from_page(request("BYE"))
+
+
 def test_a_second_answer_to_the_same_request(up: Line) -> None:
     with pytest.raises(Refused):
-        up.from_page(answer())
+        up.from_page(answer(486))
+    up.from_switch(of_switch("OPTIONS", 8))
+    to_options = answer(CSeq="8 OPTIONS", Via="SIP/2.0/WS 127.0.0.1;branch=z9hG4bK2")
+    assert up.from_page(to_options)
+    with pytest.raises(Refused):
+        up.from_page(to_options)
 
 
 def test_a_call_that_the_page_refuses_is_over(line: Line) -> None:
