@@ -119,11 +119,9 @@ class _Walk:
         """Where a transfer leads, and with which numbers."""
         if step.app in ("transfer", "execute_extension"):
             words = step.data.split()
-            if words[:1] == ["-bleg"]:
-                return
             words = words[1:] if words[:1] == ["-both"] else words
             if not words or (len(words) > 1 and words[1].upper() != "XML"):
-                return
+                return  # to another dialplan, or with -bleg the other party
             number, context = words[0], words[2] if len(words) > 2 else path[-1]
         elif step.app == "bridge" and (found := re.search(r"loopback/([^/\s]+)/([\w.-]+)", step.data)):
             number, context = found[1], found[2]
