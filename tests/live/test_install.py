@@ -20,6 +20,7 @@ from ccwhisper.proof.sources import Noise
 from ccwhisper.proof.stage import DEVICES, Stage
 from tests.e2e.service import PATIENCE
 from tests.live.report import Report
+from tests.live.test_desk_phones import SUPERVISORS, coach_of, dial, hears, refused
 from tests.live.test_doctor import doctor, ids
 from tests.scenarios.stage import TIMES
 
@@ -108,7 +109,7 @@ def stock_node(freeswitch: Path, conf: Path, before: dict[str, tuple[bytes, int]
 
 
 def test_a_call_is_coached_on_the_stock_configuration(stock_node: StockNode, report: Report) -> None:
-    with Stage(stock_node, TIMES) as stage:
+    with Stage(stock_node, TIMES + SUPERVISORS) as stage:
         scene = stage.call("1001", number="1001", agent_source=Noise(31))
         scene.caller.wait_received(25)
         begin = scene.caller.mark()
@@ -133,6 +134,13 @@ def test_a_call_is_coached_on_the_stock_configuration(stock_node: StockNode, rep
         stage.expect(scene, coaches=[coach], agent={"caller", "carla"}, caller={"agent", "carla"})
         coach.leave()
         stage.clear()
+
+        # The codes came along, with what is said to whoever dials them in vain.
+        scene = stage.call("1001", number="1001")
+        coach = coach_of(stage, dial(stage, "*341001"))
+        hears(stage, scene, coach, "whisper", "*34 on the stock configuration")
+        stage.clear()
+        assert refused(stage, dial(stage, "*334711")) == "agent_not_found"
 
         # The coach's phone dials nobody, not even an extension of the stock dialplan.
         phone = stage.phone_of(COACH, "carla")
