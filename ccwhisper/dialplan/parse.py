@@ -100,6 +100,7 @@ class _Parser:
             raise Unreadable("too_deep", f"more than {MAX_NESTING} elements inside each other", place)
         at = self._skip(_SPACE, end)
         attributes: dict[str, str] = {}
+        count = 0
         while name := _ATTRIBUTE.match(text, at):
             value, at = "", self._skip(_GAP, name.end())
             quote = text[at : at + 1]
@@ -109,7 +110,8 @@ class _Parser:
                     raise self._bad(f"an attribute without its closing {quote}", start)
                 value, at = _decoded(text[at + 1 : shut]), self._skip(_SPACE, shut + 1)
             attributes.setdefault(name[0], value)
-            if len(attributes) > MAX_ATTRIBUTES:
+            count += 1
+            if count > MAX_ATTRIBUTES:
                 raise Unreadable("too_large", f"<{tag}> with more than {MAX_ATTRIBUTES} attributes", place)
         alone = text.startswith("/", at)
         if not text.startswith(">", at + alone):

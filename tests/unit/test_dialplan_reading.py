@@ -174,7 +174,7 @@ class TestHostileFiles:
             ("<a>" * 10_000, 1, "too_deep"),
             ("<a/>" * 100_001, 1, "too_large"),
             ("\n" * 300_000, 200_001, "too_large"),
-            (f"<a {' '.join(map(chr, range(0x4E00, 0x4F00)))}/>", 1, "too_large"),
+            (f"<a {'b ' * 200}/>", 1, "too_large"),
             ('<X-PRE-PROCESS cmd="include" data="*/*/*/*/*.xml"/>', 1, "include_pattern"),
             ('\n<X-PRE-PROCESS cmd="include" data="$${base_dir}/a.xml"/>', 2, "include_unknown"),
             ("".join('<X-PRE-PROCESS cmd="set" data="a=$${a}$${a}bb"/>\n' for _ in range(40)), 16, "too_large"),
