@@ -83,6 +83,7 @@ def ring(effect: fx.Dial, installation: str, title: str, answer: str) -> Command
         records.LEASE: installation,
         records.SESSION: records.dump(effect.record),
         records.GATE: Gate.CLOSED.value,
+        **records.ALONE,
     }
     number = plain(effect.caller_number).replace(" ", "")
     if number:

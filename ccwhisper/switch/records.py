@@ -19,6 +19,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -71,8 +72,12 @@ def variables(record: CoachRecord) -> dict[str, str | None]:
     return {SESSION: dump(record), GATE: record.gate.value}
 
 
+ALONE: Mapping[str, str] = MappingProxyType({"deny_refer_requests": "true"})
+"""A coach who has a call of his own on the same phone may press its key for a transfer. The switch would send that
+caller to where the coach's leg is: into an eavesdrop, or nowhere (sofia_handle_sip_i_refer, a leg without a bridge)."""
+
 TAKEN_OVER: Mapping[str, str | None] = {
-    **dict.fromkeys((LEASE, ROLE, SESSION, GATE)),
+    **dict.fromkeys((LEASE, ROLE, SESSION, GATE, *ALONE)),
     "hangup_after_bridge": "true",
     "execute_on_pre_bridge": "clear_digit_action all",
 }
@@ -84,4 +89,4 @@ instead of falling back into park unseen."""
 def admitted(record: CoachRecord, installation: str) -> dict[str, str | None]:
     """What a leg that has dialled in gets when it becomes a coach's."""
     marks = {ROLE: COACH, LEASE: installation, DIALIN: None, WANTED: None, "eavesdrop_enable_dtmf": "false"}
-    return {**marks, **variables(record)}
+    return {**marks, **ALONE, **variables(record)}

@@ -147,10 +147,13 @@ def _ours(headers: Mapping[str, str], installation: str) -> bool:
 
 
 def _auth_user(dump: Mapping[str, str]) -> str | None:
-    # sip_auth_username is what the Authorization header says; only sip_authorized says that the digest was right.
+    # sip_auth_username is what the Authorization header says; only sip_authorized says that the digest was right. The
+    # realm is what the phone wrote into that header: with force-register-domain the password is looked up in another
+    # domain than that, the one in domain_name (sofia_reg_parse_auth).
     if not _true(dump.get("variable_sip_authorized")):
         return None
-    return _at(dump.get("variable_sip_auth_username"), dump.get("variable_sip_auth_realm"))
+    domain = dump.get("variable_domain_name") or dump.get("variable_sip_auth_realm")
+    return _at(dump.get("variable_sip_auth_username"), domain)
 
 
 def _buffered(dump: Mapping[str, str]) -> bool:

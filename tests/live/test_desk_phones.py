@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from sipmessage import Response
 
 from ccwhisper.coaching.keys import LOW
 from ccwhisper.proof.node import PrivateNode
 from ccwhisper.proof.phones import PhoneCall
+from ccwhisper.proof.sip import Challenge
 from ccwhisper.proof.stage import TONES, Coach, Scene, Stage, wait_until
 from ccwhisper.proof.tones import level_dbfs
 
@@ -30,6 +33,11 @@ name = "Dora"
 users = ["9002@127.0.0.1"]
 roles = ["whisper", "barge"]
 queues = ["sales@default"]
+
+[supervisor.emil]
+name = "Emil, who takes calls himself"
+users = ["1003@127.0.0.1"]
+queues = ["support@default"]
 """
 
 
@@ -260,6 +268,37 @@ def test_who_may_not_hears_why(desk: Stage) -> None:
     assert stranger.end_cause
     assert stranger.end_cause.status == 404
     assert desk.coaches() == []
+
+
+def test_a_phone_is_who_its_password_says_whatever_realm_it_writes(
+    desk: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Challenge.of
+
+    def elsewhere(response: Response) -> Challenge | None:
+        challenge = asked(response)
+        return challenge and replace(challenge, realm="elsewhere.example")
+
+    scene = desk.call()
+    monkeypatch.setattr(Challenge, "of", staticmethod(elsewhere))
+    carla = coach_of(desk, dial(desk, "*331001"))
+    until(carla, phase="attached")
+    dump = desk.dump(desk.leg_of(carla.heard_by_phone))
+    assert dump["variable_sip_auth_realm"] == "elsewhere.example"
+    hears(desk, scene, carla, "listen", "another realm")
+
+
+def test_a_caller_of_the_coachs_own_is_not_sent_to_where_the_coach_listens(desk: Stage) -> None:
+    """The key for transfers, on a phone that has a customer and an agent to listen to."""
+    own = desk.call("1003", caller_name="second", agent_name="colleague")
+    desk.call()
+    listens = dial(desk, "*331001", "colleague", "1003")
+    coach = coach_of(desk, listens, "emil")
+    until(coach, phase="attached")
+    for call, other in ((own.agent, listens), (listens, own.agent)):
+        assert call.refer_replaces(other).status == 403
+    until(coach, phase="attached")
+    desk.expect(own, label="not sent away", caller={"colleague"}, agent={"second"})
 
 
 def test_an_event_of_another_client_presses_no_key(desk: Stage) -> None:

@@ -185,6 +185,12 @@ def test_a_digest_counts_only_when_it_was_right() -> None:
     assert leg_of({**DUMP, "variable_sip_authorized": "true"}, OURS).auth_user is None
 
 
+def test_a_digest_is_of_the_domain_whose_password_it_was_and_not_of_the_realm_that_a_phone_writes() -> None:
+    proved = {**DUMP, "variable_sip_authorized": "true", "variable_sip_auth_username": "1001",
+              "variable_sip_auth_realm": "another.example", "variable_domain_name": "dom"}  # fmt: skip
+    assert leg_of(proved, OURS).auth_user == "1001@dom"
+
+
 def test_the_call_centres_mark_counts_on_the_agents_side_only() -> None:
     mark = {**DUMP, "variable_cc_agent": "1001@dom", "variable_cc_queue": "vip"}
     assert leg_of({**mark, "variable_cc_side": "member"}, OURS).cc_agent is None
