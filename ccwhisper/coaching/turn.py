@@ -201,6 +201,7 @@ class Turn:
             deadline=None if phase in (Phase.ATTACHED, Phase.CONNECTED) else session.deadline,
             attempts=0,
             passed=None,
+            again_until=None,
         )
         if changed.mode is Mode.WHISPER:
             self.beep(changed, "whisper")  # a new call: the agent is told again

@@ -66,6 +66,19 @@ def test_a_barge_takes_two() -> None:
     assert world.gate(session) is Gate.AGENT
 
 
+def test_a_barge_takes_two_on_the_same_call() -> None:
+    world = World().up()
+    call = world.bridge(agent_leg("a"), caller_leg("c"))
+    session = world.answer(world.start(call, follow=Follow.AGENT))
+    assert press(world, session, "3") == ["again"]
+    world.feed(ev.Unbridged(NODE, "a", "c"), ev.HungUp(NODE, "c", ""))
+    next_call = world.bridge(agent_leg("a"), caller_leg("c2"))
+    assert next_call
+    assert world.session(session).call == next_call.id
+    assert press(world, session, "3") == ["again"], "it was the caller before"
+    assert world.gate(session) is Gate.CLOSED
+
+
 def test_push_to_talk_by_key() -> None:
     world, _, session = scene()
     press(world, session, "2")
