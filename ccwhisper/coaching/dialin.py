@@ -63,6 +63,8 @@ def read(turn: Turn, fact: ev.DialInRead) -> None:
     mode = CODES.get(leg.dialin or "")
     if mode is None or leg.is_coach or turn.by_leg(leg.id):
         return  # a hint that was wrong, or one too many
+    if not turn.rules.supervisors:
+        return  # it is for another service on this switch: this one, `ccwhisper prove` for example, knows nobody
     turn.origin = ORIGIN
     user = leg.auth_user or ""
     actor = turn.rules.supervisors.get(user)

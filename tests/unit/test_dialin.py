@@ -82,6 +82,14 @@ def test_a_supervisor_listens_from_his_phone() -> None:
     assert here.gate(now) is Gate.AGENT
 
 
+def test_who_knows_no_supervisors_leaves_the_phones_of_others_alone() -> None:
+    """Two services may be on one switch: `ccwhisper prove` is one for as long as it lasts."""
+    here = World().up()
+    on_call(here)
+    assert dial(here, phone()) == []
+    assert not here.state.sessions
+
+
 def test_the_page_starts_no_second_one_with_the_same_phone() -> None:
     here = world()
     call = on_call(here)
