@@ -50,7 +50,7 @@ class Plan:
 def install(path: Path, wish: steps.Wish) -> Plan:
     """What an installation would change. Raises InstallError."""
     conf = folder.opened(path)
-    known = manifest.read(conf)
+    known = _known(conf)
     with tempfile.TemporaryDirectory(prefix="ccwhisper-install-") as place:
         clean = conf
         if known is not None:
@@ -80,7 +80,7 @@ def install(path: Path, wish: steps.Wish) -> Plan:
 def uninstall(path: Path) -> Plan:
     """What taking the installation back would change. Raises InstallError."""
     conf = folder.opened(path)
-    known = manifest.read(conf)
+    known = _known(conf)
     if known is None:
         raise InstallError("not_installed", f"{path} has no {NAME}")
     notes: list[str] = []
@@ -121,6 +121,16 @@ def _edited(path: Path, work: steps.Work, file: str) -> bytes:
     content = text.encode("latin-1")
     Source(path, content)  # still whole
     return content
+
+
+def _known(conf: Path) -> Manifest | None:
+    """What was written. Raises InstallError where something of it is behind a link by now: it would be written
+    through, in the copy that is only looked at, too."""
+    known = manifest.read(conf)
+    for file in (*known.edits, *known.created) if known else ():
+        if (conf / file).resolve() != conf / file:
+            raise InstallError("outside_folder", f"{conf / file} is a link, or lies outside of {conf}")
+    return known
 
 
 def _plain(conf: Path, known: Manifest | None, file: str) -> bytes:

@@ -280,6 +280,25 @@ def test_links_other_folders_and_strange_names_are_refused(conf: Path, tmp_path:
     assert code() == "outside_folder"
 
 
+def test_what_has_become_a_link_since_is_not_written_through(conf: Path, tmp_path: Path) -> None:
+    """An administrator who moves files into a repository and leaves links behind: not even a look changes them."""
+    plan.carry_out(plan.install(conf, WISH))
+    outside = tmp_path / "repository"
+    outside.mkdir()
+    for name in ("dialplan", "ccwhisper", "dialplan/public.xml"):
+        moved = outside / Path(name).name
+        (conf / name).rename(moved)
+        (conf / name).symlink_to(moved)
+        there = everything(outside)
+        for act in (plan.uninstall, lambda where: plan.install(where, WISH)):
+            with pytest.raises(InstallError) as error:
+                act(conf)
+            assert error.value.code == "outside_folder"
+        assert everything(outside) == there
+        (conf / name).unlink()
+        moved.rename(conf / name)
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "edits": {"../x": []}, "created": {}}']
 )
