@@ -65,6 +65,8 @@ def _check_leg(turn: Turn, session: Session, leg: Leg | None) -> None:
         # `show channels` is written late: a leg that rang a moment ago may be there and not be listed.
         turn.effects.append(fx.HangUp(session.node, session.leg))
         turn.gone(session, "lost")
+    elif leg.dialin:
+        turn.gone(session, "lost")  # it has dialled in and was never admitted: it is read anew
     elif not leg.is_coach and leg.peer:
         turn.gone(session, "took_over")
     elif not leg.is_coach:

@@ -15,7 +15,7 @@ from ccwhisper.coaching.model import Actor, Agent, Call, Follow, Leg, Phase, Ses
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import MONITOR, VIEW, QueuePolicy
 
-from .world import NODE, RULES, World, agent_leg, caller_leg, coach, restarted
+from .world import NODE, RULES, World, agent_leg, caller_leg, coach, on_switch, restarted
 
 pytestmark = pytest.mark.unit
 
@@ -88,6 +88,21 @@ def test_who_knows_no_supervisors_leaves_the_phones_of_others_alone() -> None:
     on_call(here)
     assert dial(here, phone()) == []
     assert not here.state.sessions
+
+
+def test_who_was_admitted_in_the_moment_that_the_connection_was_lost_is_admitted_again() -> None:
+    here = world()
+    on_call(here)
+    dial(here, phone())
+    del here.coaches["k"]  # what was said to the switch has never arrived
+    here.legs["k"] = phone()
+    here.feed(ev.NodeLost(NODE, "reset"))
+    assert fx.ReadDialIn(NODE, "k") in here.feed(ev.NodeSynced(NODE, tuple(on_switch(here))))
+    assert not here.state.sessions
+    here.feed(ev.DialInRead(NODE, phone(), "s2", 1.7e9))
+    assert here.state.sessions["s2"].phase is Phase.ATTACHED
+    here.wait(10)
+    assert here.state.sessions["s2"].phase is Phase.ATTACHED
 
 
 def test_the_page_starts_no_second_one_with_the_same_phone() -> None:
