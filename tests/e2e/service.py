@@ -63,7 +63,7 @@ def token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
     usual = {
         "sub": "coach-1",
         "name": "Grace",
-        "exp": int(time.time()) + 300,
+        "exp": int(time.time()) + 28_800,  # parameters of tests are made when the run begins
         "permissions": [VIEW, MONITOR],
         "roles": ["whisper", "barge"],
         "queues": ["support@default"],

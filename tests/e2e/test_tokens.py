@@ -32,7 +32,12 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = ""
     return ".".join((*parts, signature))
 
 
-CLAIMS = {"sub": "coach-1", "exp": time.time() + 300, "permissions": ["view_contact_center_dashboard"], "queues": ["*"]}
+CLAIMS = {
+    "sub": "coach-1",
+    "exp": time.time() + 28_800,
+    "permissions": ["view_contact_center_dashboard"],
+    "queues": ["*"],
+}
 HS = {"alg": "HS256", "typ": "JWT"}
 
 
@@ -55,7 +60,7 @@ HS = {"alg": "HS256", "typ": "JWT"}
         (token(secret="another secret of the right length ....."), "token_invalid"),
         (token(algorithm="HS512", secret=SECRET * 2), "token_algorithm"),
         (token(exp=int(time.time()) - 60), "token_expired"),
-        (token(nbf=int(time.time()) + 600), "token_invalid"),
+        (token(nbf=int(time.time()) + 28_800), "token_invalid"),
         (token(exp=None), "token_claims"),
         (token(sub=None), "token_claims"),
         (token(sub=""), "token_claims"),
