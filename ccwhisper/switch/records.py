@@ -72,9 +72,13 @@ def variables(record: CoachRecord) -> dict[str, str | None]:
     return {SESSION: dump(record), GATE: record.gate.value}
 
 
-ALONE: Mapping[str, str] = MappingProxyType({"deny_refer_requests": "true"})
-"""A coach who has a call of his own on the same phone may press its key for a transfer. The switch would send that
-caller to where the coach's leg is: into an eavesdrop, or nowhere (sofia_handle_sip_i_refer, a leg without a bridge)."""
+ALONE: Mapping[str, str] = MappingProxyType({"deny_refer_requests": "true", "presence_privacy": "true"})
+"""While he coaches, a coach's leg is nobody else's business.
+
+A coach who has a call of his own on the same phone may press its key for a transfer: the switch would send that caller
+to where the coach's leg is, into an eavesdrop or nowhere (sofia_handle_sip_i_refer, a leg without a bridge). And an
+agent's phone may have a key that watches the coach's: it is told that he is busy, not with whom
+(switch_channel_perform_presence, sofia_presence_sub_callback)."""
 
 TAKEN_OVER: Mapping[str, str | None] = {
     **dict.fromkeys((LEASE, ROLE, SESSION, GATE, *ALONE)),

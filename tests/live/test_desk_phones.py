@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from ccwhisper.proof.tones import level_dbfs
 pytestmark = pytest.mark.live
 
 PATIENCE = 15.0
+OURS = ("variable_deny_refer_requests", "variable_presence_privacy")
 SILENT, HEARD = -50.0, -30.0  # dBFS; a tone of -19 dBm0 arrives as -22
 
 SUPERVISORS = """
@@ -195,6 +197,28 @@ def test_keys_on_a_leg_that_the_page_has_rung_and_after_a_take_over(desk: Stage)
     assert scene.caller.wait_keys(1) == "7"
 
 
+def test_who_has_dialled_in_takes_over(desk: Stage) -> None:
+    scene = desk.call()
+    carla = coach_of(desk, dial(desk, "*331001"))
+    until(carla, phase="attached")
+    carla.take_over()
+    assert carla.wait("ended")["reason"] == "took_over"
+    scene.agent.wait("ended", PATIENCE)
+    call = carla.heard_by_phone
+    pair = {"caller": scene.caller, "carla": call}
+
+    def both() -> bool:
+        heard = desk.listen(pair, {name: TONES[name] for name in pair})
+        return min(heard["caller"]["carla"], heard["carla"]["caller"]) > HEARD
+
+    wait_until("caller and carla hear each other", both, PATIENCE)
+    left = desk.dump(desk.leg_of(call))
+    # The lease would hang up her customer; and she may send him on.
+    assert [name for name in left if name.startswith("variable_ccw_") or name in OURS] == []
+    scene.caller.hangup()
+    call.wait("ended", PATIENCE)
+
+
 def test_whisper_and_barge_codes(desk: Stage) -> None:
     scene = desk.call()
     carla = coach_of(desk, dial(desk, "*341001"))
@@ -299,6 +323,31 @@ def test_a_caller_of_the_coachs_own_is_not_sent_to_where_the_coach_listens(desk:
         assert call.refer_replaces(other).status == 403
     until(coach, phase="attached")
     desk.expect(own, label="not sent away", caller={"colleague"}, agent={"second"})
+
+
+def test_a_key_that_watches_the_coach_is_not_told_whom_he_listens_to(desk: Stage) -> None:
+    scene = desk.call()
+    watcher = desk.phone_of("1002", "colleague")
+    key = watcher.subscribe("9001")
+
+    def told() -> list[str]:
+        news = [each for each in list(watcher.strays) if each.method == "NOTIFY" and each.call_id == key]
+        return [each.body.decode() for each in news]
+
+    def busy(times: int) -> None:
+        wait_until("the key is lit", lambda: sum("<state>confirmed</state>" in each for each in told()) >= times, 15)
+
+    carla = coach_of(desk, dial(desk, "*331001"))
+    until(carla, phase="attached")
+    busy(1)
+    carla.heard_by_phone.hangup()
+    carla.wait("ended")
+    before = sum("<state>confirmed</state>" in each for each in told())
+    desk.coach("carla", scene)
+    busy(before + 1)
+    others = re.findall(r"<remote>(.*?)</remote>", "".join(told()), re.DOTALL)
+    assert others
+    assert all("anonymous" in each for each in others), others
 
 
 def test_an_event_of_another_client_presses_no_key(desk: Stage) -> None:

@@ -387,8 +387,8 @@ def test_a_coach_is_rung_with_his_marks_and_nothing_of_a_key_can_get_through(ben
     assert line.startswith("bgapi originate {origination_uuid=k1,")
     assert line.endswith(f"}}user/9001@dom 'm:|:{KEYS}|park' inline")
     for part in (
-        "eavesdrop_enable_dtmf=false", "deny_refer_requests=true", "ignore_early_media=true", "originate_timeout=30",
-        "ccw_role=coach",
+        "eavesdrop_enable_dtmf=false", "deny_refer_requests=true", "presence_privacy=true", "ignore_early_media=true",
+        "originate_timeout=30", "ccw_role=coach",
         f"ccw_lease={OURS}", "ccw_gate=closed", f"ccw_session={records.dump(record())}",
         "absolute_codec_string=^^:PCMU@8000h@20i:PCMA@8000h@20i", "origination_caller_id_number=ana",
         "origination_caller_id_name='Coaching Ana'", "sip_h_Call-Info=<sip:ccwhisper.invalid>;answer-after=0",
@@ -434,7 +434,7 @@ def test_a_leg_that_has_dialled_in_is_read_and_admitted_or_declined(bench: Bench
     marks, moved = bench.do(fx.Admit("n", "s1", "k1", "barge", record()))
     assert set(marks.removeprefix("api uuid_setvar_multi k1 ").split(";")) == {
         "ccw_role=coach", f"ccw_lease={OURS}", "ccw_dialin=", "ccw_wanted=", "eavesdrop_enable_dtmf=false",
-        "deny_refer_requests=true",
+        "deny_refer_requests=true", "presence_privacy=true",
         f"ccw_session={records.dump(record())}", f"ccw_gate={record().gate.value}",
     }  # fmt: skip
     assert moved == f"api uuid_transfer k1 'm:|:{KEYS}|playback:${{ccw_sounds}}/barge.wav|park' inline"
@@ -460,7 +460,8 @@ def test_a_take_over_takes_every_mark_off_before_it_bridges(bench: Bench) -> Non
     verb, leg, values = marks.removeprefix("api ").split(" ", 2)
     assert (verb, leg) == ("uuid_setvar_multi", "k1")
     assert set(values.split(";")) == {
-        "ccw_lease=", "ccw_role=", "ccw_session=", "ccw_gate=", "deny_refer_requests=", "hangup_after_bridge=true",
+        "ccw_lease=", "ccw_role=", "ccw_session=", "ccw_gate=", "deny_refer_requests=", "presence_privacy=",
+        "hangup_after_bridge=true",
         "execute_on_pre_bridge=clear_digit_action all",
     }  # fmt: skip
     assert bridge == "api uuid_bridge k1 c1"
