@@ -96,6 +96,7 @@ class Config:
             lease_every=times.lease_every,
             adopt_unknown_cc_agents=times.adopt_unknown_cc_agents,
             lamps=Lamps(times.lamps),
+            keys=times.keys,
         )
         return layered(rules, {})
 

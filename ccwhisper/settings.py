@@ -193,6 +193,7 @@ class Coaching(_Section):
     )
     answer: Answer = "common"
     lamps: Literal["none", "told", "all"] = "told"
+    keys: bool = True
     adopt_unknown_cc_agents: bool = True
 
 

@@ -56,7 +56,7 @@ SOUNDS: Final[Mapping[str, Tone]] = MappingProxyType(
 
 def pressed(turn: Turn, fact: ev.KeyPressed) -> None:
     """A key of a leg. That of a leg that is no coach's is nothing to us."""
-    session = turn.by_leg(fact.leg)
+    session = turn.by_leg(fact.leg) if turn.rules.keys else None
     if session is None or session.node != fact.node or session.phase in (Phase.ENDING, Phase.TAKING_OVER):
         return
     turn.origin = ORIGIN

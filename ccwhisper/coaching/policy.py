@@ -111,6 +111,7 @@ class Rules:
     lease_every: float = 3.0
     adopt_unknown_cc_agents: bool = True
     lamps: Lamps = Lamps.TOLD
+    keys: bool = True  # whether those of a coach's phone do anything
 
     def queue(self, name: str | None) -> QueuePolicy:
         """The policy of a queue, the default one where it has none of its own."""

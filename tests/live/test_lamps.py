@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,9 @@ DARK, STEADY, BLINKS = "terminated", "confirmed", "early"
 
 
 @pytest.fixture(scope="module")
-def whole(node: PrivateNode) -> Iterator[Stage]:
-    """With a service of its own, which is started anew."""
-    with Stage(node, TIMES) as stage:
+def whole(freeswitch: Path) -> Iterator[Stage]:
+    """With a node of its own: two services would each say what they know of the same lamp. This one is started anew."""
+    with PrivateNode(binary=freeswitch) as node, Stage(node, TIMES) as stage:
         yield stage
 
 

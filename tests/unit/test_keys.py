@@ -49,6 +49,14 @@ def test_each_key_does_what_it_says() -> None:
     assert world.endings() == ["coach_left"]
 
 
+def test_keys_that_are_switched_off_do_nothing() -> None:
+    world, _, session = scene()
+    world.rules = replace(world.rules, keys=False)
+    assert press(world, session, *"0123456789*#") == []
+    assert world.gate(session) is Gate.CLOSED
+    assert world.endings() == []
+
+
 def test_a_barge_takes_two() -> None:
     world, _, session = scene()
     assert press(world, session, "3") == ["again"]
