@@ -225,10 +225,10 @@ def _given(values: Sequence[str]) -> dict[str, str]:
 
 def _strings(dump: str | None) -> dict[str, str]:
     try:
-        plain = orjson.loads(dump or "{}")
-    except ValueError:
+        plain = orjson.loads(dump or "{}").items()
+    except (ValueError, AttributeError):
         return {}
-    return {name: value for name, value in plain.items() if isinstance(value, str)}
+    return {name: value for name, value in plain if isinstance(value, str)}
 
 
 def _version(answer: str) -> str:

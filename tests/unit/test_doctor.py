@@ -226,6 +226,13 @@ def test_a_leg_that_is_up(buffer: str | None, ids: list[str]) -> None:
     assert [each.subject for each in found] == [leg] * len(ids)
 
 
+@pytest.mark.parametrize("dump", ["[]", "null", "-ERR", '"text"', "1"])
+def test_a_leg_of_which_the_switch_says_something_else(dump: str) -> None:
+    leg = "8d6d2a53-0000-4000-8000-000000000001"
+    up = said("show channels as json", json.dumps({"row_count": 1, "rows": [{"uuid": leg}]}))
+    assert examined(both(up, said(f"uuid_dump {leg} json", dump))) == []
+
+
 def test_every_list_is_read_again_while_the_node_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
     """`show` lags: what it lists just after the start is not all there is."""
     answers = {**ANSWERS, "strepoch": str(int(NOW)), "uptime s": "2"}
