@@ -49,7 +49,7 @@ class SecondNode:
             environment[f"CCW_PASSWORD_{user}"] = node.phone_secret(user)
             environment[f"CCW_TONE_{user}"] = f"{TONES[name]:.0f}"
         conf = Path(__file__).parent / "phones_node"
-        self.switch = PrivateNode(conf=conf, binary=node.binary, environment=environment)
+        self.switch = PrivateNode(conf=conf, binary=node.binary, environment=environment, profiles=("trunk", "phones"))
         self._known: set[str] = set()
         self._takes = 0
 
