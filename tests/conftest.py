@@ -19,7 +19,7 @@ CATEGORIES = ("unit", "protocol", "e2e", "browser", "live")
 
 RERUNS = 2
 LEAK = "must not"
-"""What a verdict says of somebody who is heard by whoever must not hear him."""
+"""What a verdict or an assertion says of somebody, or of a key, that reaches whoever must not be reached."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A module without the mark of its folder fails the collection. What shares the processor with a switch, phones or
-    a browser may fail by a frame that came late: it is run again, and the summary says so. A leak never is, nor
+    a browser may fail by a frame that came late: it is run again, and the summary says so. What says LEAK never is, nor
     anything of the pure core, nor one of `--rounds`, nor more than ten in a run (setup.cfg). `--fail-on-flaky` is for
     who will have none of it."""
     again = pytest.mark.flaky(reruns=RERUNS, rerun_except=LEAK)

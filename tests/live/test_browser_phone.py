@@ -196,7 +196,7 @@ def test_an_agent_on_a_wide_codec_and_a_colleague_at_a_desk_phone(stage: Stage, 
 
     def right() -> bool:
         levels = stage.listen({"caller": scene.caller, "agent": scene.agent}, names)
-        assert all(levels["caller"][name] < SILENT for name in ("carla", "dora"))
+        assert all(levels["caller"][name] < SILENT for name in ("carla", "dora")), "the caller must not hear them"
         return all(
             {name for name, level in levels[listener].items() if abs(level - LEVEL) <= 3} == wanted[listener]
             for listener in wanted

@@ -104,7 +104,7 @@ def tells_her_alone(scene: Scene, carla: Coach) -> None:
     now = since + 1_200_000_000
     assert loudest(carla.heard_by_phone, LOW, since, now) > HEARD
     for call in (scene.caller, scene.agent):
-        assert loudest(call, LOW, since, now) < SILENT, "a tone has left her phone"
+        assert loudest(call, LOW, since, now) < SILENT, "a tone must not leave her phone"
 
 
 def refused(stage: Stage, call: PhoneCall) -> str:
@@ -133,7 +133,7 @@ def hears(stage: Stage, scene: Scene, coach: Coach, mode: str, label: str) -> No
 def no_keys(*calls: PhoneCall) -> None:
     """No key has arrived anywhere, whole or not."""
     for call in calls:
-        assert call.telephone_events_received() == []
+        assert call.telephone_events_received() == [], "a key must not arrive"
 
 
 def test_every_key_on_a_leg_that_has_dialled_in(desk: Stage) -> None:

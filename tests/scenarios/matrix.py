@@ -173,7 +173,7 @@ def test_the_beep_is_for_the_agent_alone(stage: Stage) -> None:
         if silence > 0.1:
             raise NotAsExpected(f"{name} is not heard for {silence:.2f} s around a beep")
     assert loudest["agent"] == pytest.approx(TONE, abs=1)
-    assert loudest["caller"] < -75
+    assert loudest["caller"] < -75, "the caller must not hear the beep"
     assert loudest["carla"] < -60
 
 

@@ -128,8 +128,8 @@ def test_after_a_transfer_a_follower_of_the_agent_waits_for_his_next_call(stage:
         {name: TONES[name] for name in ("caller", "colleague", "carla")},
     )
     assert [name for name, level in heard["carla"].items() if level > SILENT] == []
-    assert heard["caller"]["carla"] < FLOOR
-    assert heard["colleague"]["carla"] < SILENT
+    assert heard["caller"]["carla"] < FLOOR, "the caller must not hear her"
+    assert heard["colleague"]["carla"] < SILENT, "the colleague must not hear her"
     after.caller.hangup()
     wait_until("the call is over", lambda: not stage.calls())
     following = stage.call()
