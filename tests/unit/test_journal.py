@@ -36,8 +36,17 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert journal.read(written(tmp_path / "r1.jsonl", *map(journal.encoded, LINES), stop)).over
 
 
-@pytest.mark.parametrize("torn", [b'{"what":"gate","at":1', b'{"what":"later","at":1}\n', b"[]\n", b'"gate"\n', b"\xff\n",
-                                  b'{"what":"stop","at":null,"reason":""}\n'])  # fmt: skip
+TORN = (
+    b'{"what":"gate","at":1',
+    b'{"what":"later","at":1}\n',
+    b"[]\n",
+    b'"gate"\n',
+    b"\xff\n",
+    b'{"what":"stop","at":null,"reason":""}\n',
+)
+
+
+@pytest.mark.parametrize("torn", TORN)
 def test_a_torn_line_is_counted_and_nothing_else(tmp_path: Path, torn: bytes) -> None:
     found = journal.read(written(tmp_path / "r1.jsonl", *map(journal.encoded, LINES), torn))
     assert (found.lines, found.torn) == (LINES, 1)
