@@ -14,7 +14,7 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 EVENT_TYPE = 101
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 _DIRECTIONS: dict[str, Direction] = {word: word for word in get_args(Direction)}
-_STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000)}
+_STATIC = {0: "PCMU/8000", 8: "PCMA/8000", 9: "G722/8000"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Description:
             "t=0 0",
             f"m=audio {self.port} RTP/{'SAVP' if self.secure else 'AVP'} {' '.join(map(str, types))}",
         ]
-        lines += [f"a=rtpmap:{number} {codec}" for number, codec in self.codecs]
+        for number, codec in self.codecs:
+            lines += [f"a=rtpmap:{number} {codec}"] + [f"a=fmtp:{number} {codec.parameters}"] * bool(codec.parameters)
         if self.event_type is not None:
             lines += [f"a=rtpmap:{self.event_type} telephone-event/8000", f"a=fmtp:{self.event_type} 0-15"]
         if self.secure and self.key is not None:
@@ -79,9 +80,7 @@ def parse(body: bytes) -> Description:
             name, _, rest = value.partition(":")
             if name == "rtpmap":
                 number, encoding = rest.split(None, 1)
-                parts = encoding.strip().split("/")
-                if len(parts) < 3 or parts[2].strip() == "1":
-                    maps[int(number)] = (parts[0], int(parts[1]))
+                maps[int(number)] = encoding.strip()
             elif name in _DIRECTIONS:
                 direction = _DIRECTIONS[name]
             elif name == "crypto" and key is None:
@@ -93,11 +92,11 @@ def parse(body: bytes) -> Description:
     codecs: list[tuple[int, Codec]] = []
     event_type: int | None = None
     for payload_type in types:
-        encoding, rate = maps.get(payload_type, ("", 0))
-        codec = codec_of_rtpmap(encoding, rate)
+        encoding = maps.get(payload_type, "")
+        codec = codec_of_rtpmap(encoding)
         if codec is not None:
             codecs.append((payload_type, codec))
-        elif encoding.lower() == "telephone-event" and (event_type is None or rate == 8000):
+        elif encoding.lower().startswith("telephone-event/") and (event_type is None or encoding.endswith("/8000")):
             event_type = payload_type
     if host == "0.0.0.0":  # the hold of RFC 2543, still sent by some
         direction = "inactive" if direction in ("recvonly", "inactive") else "sendonly"
@@ -106,7 +105,7 @@ def parse(body: bytes) -> Description:
 
 def common(offer: Description, mine: Sequence[Codec]) -> tuple[int, Codec] | None:
     """The first codec of the offer that we speak, with the offer's payload type; None when there is none."""
-    return next(((number, codec) for number, codec in offer.codecs if codec in mine), None)
+    return next(((number, ours) for number, codec in offer.codecs for ours in mine if str(ours) == str(codec)), None)
 
 
 def answer_direction(offered: Direction, wanted: Direction) -> Direction:

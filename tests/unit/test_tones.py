@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccwhisper.proof.codecs import G722, L16_8000, L16_16000, PCMA, PCMU, Codec, codec_named
+from ccwhisper.proof.codecs import (
+    G722,
+    L16_8000,
+    L16_16000,
+    OPUS,
+    OPUS_STEREO,
+    PCMA,
+    PCMU,
+    Codec,
+    codec_named,
+    codec_of_rtpmap,
+)
 from ccwhisper.proof.exact import ExactReport
 from ccwhisper.proof.sources import frames_of
 from ccwhisper.proof.timeline import RxFrame, TxFrame, timeline
@@ -102,8 +113,29 @@ def test_a_line_of_g722_has_two_samples_a_tick() -> None:
     assert line.starts[1] == 320
 
 
+@pytest.mark.parametrize("codec", [OPUS, OPUS_STEREO])
+def test_opus_packets_are_of_one_size_and_one_tone(codec: Codec) -> None:
+    frames = frames_of(Tone(1091, seconds=1.0), codec)
+    assert {len(frame) for frame in frames} == {160}
+    decode = codec.decoder()
+    pcm = np.concatenate([decode(frame) for frame in frames * 2])[codec.rate // 2 : codec.rate * 3 // 2]
+    assert level_dbfs(pcm, 1091, codec.rate) == pytest.approx(-16, abs=0.1)
+    assert spectral_floor(pcm, codec.rate, without=[1091]) < -70
+
+
+def test_how_sdp_calls_them() -> None:
+    for codec in (PCMU, PCMA, G722, L16_8000, L16_16000, OPUS):
+        assert codec_of_rtpmap(str(codec)) is codec
+    assert str(OPUS) == str(OPUS_STEREO) == "opus/48000/2"
+    assert (OPUS.parameters, OPUS_STEREO.parameters) == ("stereo=0; sprop-stereo=0", "stereo=1; sprop-stereo=1")
+    assert codec_of_rtpmap("pcmu/8000/1") is PCMU
+    assert codec_of_rtpmap("L16/16000/2") is None
+    assert codec_of_rtpmap("opus/48000") is None
+
+
 def test_names() -> None:
     assert codec_named("g722") is G722
+    assert codec_named("opus/stereo") is OPUS_STEREO
     assert codec_named("pcma") is PCMA
     assert codec_named("L16") is L16_16000
     assert codec_named("L16/8000") is L16_8000
