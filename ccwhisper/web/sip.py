@@ -31,6 +31,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TAG: Final = re.compile(r";tag=([A-Za-z0-9.!%*_+`'~-]{1,128})(?=;|\Z)", re.IGNORECASE)
 _CSEQ: Final = re.compile(r"([0-9]{1,10}) +([A-Z]{1,16})")
 _STATUS: Final = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9]) [^\r\n]{0,128}")
+_DISPLAY: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"<>]*) *(?=<)')
 _REQUEST: Final = re.compile(r"([A-Z]{1,16}) (\S{1,512}) SIP/2\.0")
 
 # Nothing that could lead a message or the next one elsewhere (Route, Record-Route, Path, Refer-To, Replaces), prove who
@@ -285,7 +286,10 @@ class Line:
         dialog = self._dialogs.get(message.one("call-id"))
         if dialog is None or not dialog.up:
             raise Refused("a request outside a call")
-        if (message.one("from"), message.one("to")) != (dialog.local, dialog.remote) or message.uri != dialog.target:
+        if message.one("from") != dialog.local or message.uri != dialog.target:
+            raise Refused("a request of somebody else")
+        # JsSIP leaves out the name that the switch has put before its address.
+        if message.one("to") not in (dialog.remote, _DISPLAY.sub("", dialog.remote, count=1)):
             raise Refused("a request of somebody else")
         dialog.sequence = max(dialog.sequence, number)
         dialog.asked = {*list(dialog.asked)[-MAX_PENDING:], (number, method)}

@@ -156,6 +156,16 @@ def test_what_a_page_must_not_ask_in_a_call(up: Line, method: str) -> None:
         up.from_page(request(method))
 
 
+def test_a_page_leaves_out_the_name_of_the_switch_s_side(up: Line) -> None:
+    """JsSIP does so; the switch does not mind."""
+    bare = SWITCH.partition(" ")[2]
+    assert up.from_page(request("INVITE", 4, To=bare, Contact=CONTACT))
+    for wrong in (f'"Somebody" {bare}', f"Somebody {bare}", bare.replace("1001", "1002")):
+        with pytest.raises(Refused):
+            up.from_page(request("BYE", 5, To=wrong))
+    assert up.from_page(request("BYE", 5, To=bare))
+
+
 def test_a_request_before_the_call_is_up(line: Line) -> None:
     line.from_switch(invite())
     line.from_page(answer(180))
@@ -170,7 +180,7 @@ def test_a_request_before_the_call_is_up(line: Line) -> None:
         {"uri": "sip:mod_sofia@192.0.2.9:5060"},
         {"From": f"<sip:{USER}@browser.invalid>;tag=other"},
         {"From": "<sip:1001@127.0.0.1>;tag=page"},
-        {"To": "<sip:1001@127.0.0.1>;tag=switch"},
+        {"To": "<sip:1001@127.0.0.1>;tag=other"},
         {"Call-ID": "call-2"},
         {"CSeq": "1 INVITE"},
         {"CSeq": "one BYE"},
