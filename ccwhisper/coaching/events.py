@@ -242,6 +242,20 @@ class PoliciesRead:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceWentQuiet:
+    """A coach's phone is not heard of any more, and may be gone. Only browsers are listened for."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceHeard:
+    """It is heard of again."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
@@ -275,6 +289,8 @@ Fact = (
     | BeepFailed
     | CommandFailed
     | PoliciesRead
+    | DeviceWentQuiet
+    | DeviceHeard
     | Tick
 )
 

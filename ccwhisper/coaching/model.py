@@ -217,6 +217,7 @@ class Session:
     gate: Gate = Gate.CLOSED  # what the switch has confirmed
     asked: Gate | None = Gate.CLOSED  # what it was last told; None: not known, tell it again
     held: bool = False  # the coach's own phone is on hold
+    away: bool = False  # the coach's own phone is not heard of: a browser that may be gone
     rate: int = 8000
     started_at: float = 0.0
     reason: str | None = None  # why it is ending

@@ -3,7 +3,8 @@
 Rules that hold after every turn, whatever the order of facts and requests (tests/unit/test_invariants.py):
 
 1. The gate is EVERYONE only in an un-muted barge, on the call that the barge was asked for.
-2. The gate is CLOSED while it is not certain who would hear: bond not read yet, somebody on hold, leg lost.
+2. The gate is CLOSED while it is not certain who would hear: bond not read yet, somebody on hold, leg lost. It is also
+   CLOSED while the coach's own phone is not heard of.
 3. After a resync there is no session without a leg on the switch.
 4. Nobody is in a mode that the policy of his call's queue does not allow.
 """
@@ -46,6 +47,15 @@ def _command_failed(turn: Turn, fact: ev.CommandFailed) -> None:
     session = turn.sessions.get(fact.session)
     if session and session.phase is not Phase.ENDING:
         turn.end(session, "take_over_failed" if fact.what == "take_over" else "switch_refused")
+
+
+def _device(turn: Turn, fact: ev.DeviceWentQuiet | ev.DeviceHeard) -> None:
+    """A coach whose phone may be gone is heard by nobody until it is back. He keeps his mode; a key that he held, he
+    presses again."""
+    away = isinstance(fact, ev.DeviceWentQuiet)
+    for session in list(turn.sessions.values()):
+        if session.device == fact.device and session.away is not away:
+            turn.change(turn.release(session), away=away)
 
 
 def _node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
@@ -111,6 +121,8 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.BeepFailed: _beep_failed,
         ev.CommandFailed: _command_failed,
         ev.PoliciesRead: policies.read,
+        ev.DeviceWentQuiet: _device,
+        ev.DeviceHeard: _device,
         ev.Tick: lambda turn, _: topology.tick(turn),
         cmd.Start: requests.start,
         cmd.SetMode: requests.set_mode,

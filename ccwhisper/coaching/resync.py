@@ -109,6 +109,7 @@ def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
         gate=record.gate,
         asked=None,
         held=leg.held,
+        away=before is not None and before.away,
         rate=leg.rate,
         started_at=record.started_at,
         passed=record.passed,

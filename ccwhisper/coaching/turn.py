@@ -106,7 +106,7 @@ class Turn:
 
     def desired(self, session: Session) -> Gate:
         """The gate that this session should have now."""
-        if not self.settled(session):
+        if session.away or not self.settled(session):
             return Gate.CLOSED
         return gate(session.mode, session.talk, session.muted, session.pressed)
 

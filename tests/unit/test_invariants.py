@@ -161,6 +161,11 @@ class Coaching(RuleBasedStateMachine):
         self.world.feed((ev.Held if on else ev.Unheld)(NODE, self.some(number).leg))
 
     @precondition(a_session)
+    @rule(number=NUMBER, quiet=st.booleans())
+    def browser_of_a_coach(self, number: int, quiet: bool) -> None:
+        self.world.feed((ev.DeviceWentQuiet if quiet else ev.DeviceHeard)(self.some(number).device))
+
+    @precondition(a_session)
     @rule(number=NUMBER, parks=st.booleans())
     def coach_leg_moves(self, number: int, parks: bool) -> None:
         leg = self.some(number).leg
@@ -382,6 +387,7 @@ class Coaching(RuleBasedStateMachine):
             assert not self.world.legs[str(session.target)].held
             assert session.target not in state.held
             assert not session.held
+            assert not session.away
             assert session.talk is Talk.OPEN or session.pressed
             assert leg == session.leg
 
