@@ -91,16 +91,16 @@ class Recorder:
                 switch_at=None if audit.switch_at is None else datetime.fromtimestamp(audit.switch_at, UTC),
                 action=audit.action,
                 refusal=audit.refusal,
-                actor=_plain(audit.who.id),
-                name=_plain(audit.who.name),
+                actor=plain(audit.who.id),
+                name=plain(audit.who.name),
                 permissions=tuple(sorted(audit.who.permissions & PERMISSIONS)),
                 roles=tuple(sorted(audit.who.roles & ROLES)),
                 session=_optional(audit.session),
                 agent=_optional(audit.agent),
                 call=_optional(audit.call),
                 node=audit.node,
-                detail=_plain(audit.detail, LONGEST_POLICY if audit.action == "policy" else LONGEST),
-                origin=_plain(audit.origin),
+                detail=plain(audit.detail, LONGEST_POLICY if audit.action == "policy" else LONGEST),
+                origin=plain(audit.origin),
                 times=times,
             )
         )
@@ -111,10 +111,10 @@ def public_id(installation: str) -> str:
     return str(uuid5(_INSTALLATIONS, installation))
 
 
-def _plain(text: str, longest: int = LONGEST) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     """Text that every database takes: no half of a surrogate pair, no NUL."""
     return text[:longest].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _optional(text: str | None) -> str | None:
-    return None if text is None else _plain(text)
+    return None if text is None else plain(text)

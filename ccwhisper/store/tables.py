@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
+    Double,
     Index,
     Integer,
     MetaData,
@@ -84,4 +86,62 @@ POLICY: Final = Table(
     Column("installation", Text, primary_key=True),
     Column("queue", Text, primary_key=True),
     Column("said", Text, nullable=False),
+)
+
+RECORDING: Final = Table(
+    "recording",
+    METADATA,
+    Column("installation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("problem", Text),  # its code
+    Column("reason", Text),  # in words
+    Column("node", Text, nullable=False),
+    Column("queue", Text),
+    Column("direction", Text, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("duration", Double),  # seconds
+    Column("modes", Text, nullable=False),  # each between spaces
+    Column("words", Text, nullable=False),  # of cues, in lower case
+    Column("routing", Boolean),
+    Column("acoustic", Boolean),
+    Column("result", Text),  # JSON
+    Index("recording_at", "installation", "started_at", "id"),
+    Index("recording_queue", "installation", "queue", "started_at"),
+    Index("recording_state", "installation", "state"),
+)
+
+PERSON: Final = Table(
+    "recording_person",
+    METADATA,
+    Column("installation", Text, primary_key=True),
+    Column("recording", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  # agent or coach
+    Column("person", Text, primary_key=True),
+    Column("place", Integer, nullable=False),  # in the order in which they came
+    Column("name", Text, nullable=False),
+    Column("headset", Text),
+    Column("measured", Boolean, nullable=False),
+    Column("routing", Boolean, nullable=False),
+    Column("acoustic", Boolean, nullable=False),
+    Column("level", Double),  # dB
+    Index("recording_person_of", "installation", "kind", "person"),
+)
+
+COMMENT: Final = Table(
+    "recording_comment",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("installation", Text, nullable=False),
+    Column("recording", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("at", Double, nullable=False),  # seconds into the recording
+    Column("text", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("edited_at", Utc),
+    Index("recording_comment_of", "installation", "recording", "at"),
+    sqlite_autoincrement=True,  # what was deleted does not lend its number to another
 )

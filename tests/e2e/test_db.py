@@ -77,7 +77,7 @@ def test_the_file_in_the_state_directory_is_made_when_it_is_new(write: Write, tm
     assert db("check", path) == (1, "schema_missing")
     with serving(path) as store:
         assert store == {"status": "ok", "waiting": 0, "lost": 0}
-    assert db("check", path) == (0, "0002")
+    assert db("check", path) == (0, "0003")
     with contextlib.closing(sqlite3.connect(tmp_path / "var/ccwhisper.db", isolation_level=None)) as database:
         database.execute("UPDATE alembic_version SET version_num = 'x'")
     assert db("check", path) == (1, "schema_unknown")
@@ -89,7 +89,7 @@ def test_any_other_file_is_the_administrator_s_to_make(write: Write, tmp_path: P
     path = write('url = "sqlite:///data%20base.db"')
     assert refused(path) == "schema_missing"
     assert not (tmp_path / "data base.db").exists()
-    assert db("upgrade", path) == (0, "0002")
+    assert db("upgrade", path) == (0, "0003")
     assert (tmp_path / "data base.db").exists()
     with serving(path) as store:
         assert store["status"] == "ok"
@@ -114,6 +114,6 @@ def test_a_server_that_is_away_is_waited_for(write: Write, tmp_path: Path) -> No
 def test_a_server(write: Write, server: postgres.Server) -> None:
     path = write(f'url = "{server.database()}"')
     assert refused(path) == "schema_missing"
-    assert db("upgrade", path) == (0, "0002")
+    assert db("upgrade", path) == (0, "0003")
     with serving(path) as store:
         assert store["status"] == "ok"
