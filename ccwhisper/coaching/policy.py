@@ -15,11 +15,13 @@ VIEW = "view_contact_center_dashboard"
 MONITOR = "monitor_live_calls"
 AUDIT = "view_audit_trail"
 EDIT_POLICIES = "edit_coaching_policies"
+REVIEW = "review_recordings"
+DELETE_RECORDINGS = "delete_recordings"
 ROLE_WHISPER = "whisper"
 ROLE_BARGE = "barge"
 EVERY_QUEUE = "*"
 
-PERMISSIONS = frozenset({VIEW, MONITOR, AUDIT, EDIT_POLICIES})
+PERMISSIONS = frozenset({VIEW, MONITOR, AUDIT, EDIT_POLICIES, REVIEW, DELETE_RECORDINGS})
 ROLES = frozenset({ROLE_WHISPER, ROLE_BARGE})
 """What of a token decides anything here; whatever else it says is its issuer's business."""
 
