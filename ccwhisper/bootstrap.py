@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -17,7 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 import gevent
 from gevent.event import Event
+from gevent.ssl import SSLContext
 
+from ccwhisper import certificates
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
 from ccwhisper.keeper import Keeper
@@ -29,11 +32,15 @@ from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
 from ccwhisper.web.browser_phones import BrowserSettings
 from ccwhisper.web.journal import Journal
+from ccwhisper.web.secured import Secured
 
 logger = logging.getLogger("ccwhisper")
 
 DATABASE: Final = "ccwhisper.db"
 """The database in the state directory, unless the configuration names another."""
+
+RENEWAL_SECONDS: Final = 60.0
+"""How often it is looked whether the certificate has been renewed."""
 
 
 def installation_id(directory: Path) -> str:
@@ -171,6 +178,45 @@ def _secret(config: Config) -> str:
     return config.jwt_secret.get_secret_value()
 
 
+def _context(config: Config) -> SSLContext | None:
+    """For https, from the files as they are now; None for http. Raises CertificateError."""
+    if config.tls is None:
+        return None
+    left = certificates.read(config.tls[0]).days_left()
+    if left < certificates.SOON:
+        logger.warning("%s: %s", config.tls[0], "has expired" if left < 0 else f"expires in {left:.0f} days")
+    made = certificates.context(*config.tls, SSLContext)
+    assert isinstance(made, SSLContext)  # noqa: S101 - it is the kind that was asked for
+    return made
+
+
+def _renew(config: Config, server: Secured) -> None:
+    """Take the certificate anew when its files have changed: a restart would end the sessions of browsers."""
+    seen = _changed(config)
+    while True:
+        gevent.sleep(RENEWAL_SECONDS)
+        now = _changed(config)
+        if now == seen:
+            continue
+        try:
+            context = _context(config)
+        except certificates.CertificateError as error:  # one of the two may be written already, the other not yet
+            logger.warning("the certificate is not taken anew: %s", error)
+            continue
+        seen = now
+        if context:
+            server.secure(context)
+            logger.info("the certificate has been taken anew")
+
+
+def _changed(config: Config) -> list[int]:
+    found = []
+    for file in config.tls or ():
+        with contextlib.suppress(OSError):
+            found.append(file.stat().st_mtime_ns)
+    return found
+
+
 def serve(config: Config, ready: Callable[[str], None] = lambda _url: None) -> None:
     """Run until SIGTERM or SIGINT. `ready` is called with the URL once requests are answered. Raises OSError when the
     address cannot be bound, StoreError when the database is not for this version.
@@ -179,7 +225,8 @@ def serve(config: Config, ready: Callable[[str], None] = lambda _url: None) -> N
     them, otherwise the switch drops them.
     """
     service = build(config)
-    server = make_server(service.web.app, config.service.host, config.service.port)
+    tls = _context(config)
+    server = make_server(service.web.app, config.service.host, config.service.port, tls)
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stopped.set)
@@ -189,6 +236,9 @@ def serve(config: Config, ready: Callable[[str], None] = lambda _url: None) -> N
         gc.collect()
         gc.freeze()
         family = "[{}]" if server.socket.family == socket.AF_INET6 else "{}"
-        ready(f"http://{family.format(server.server_host)}:{server.server_port}")
+        ready(f"http{'s' if tls else ''}://{family.format(server.server_host)}:{server.server_port}")
+        renewal = gevent.spawn(_renew, config, server) if isinstance(server, Secured) else None
         stopped.wait()
+        if renewal:
+            renewal.kill()
         server.stop(timeout=2)

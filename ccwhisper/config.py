@@ -68,6 +68,11 @@ class Config:
     ice_credentials: Mapping[str, SecretStr]
 
     @property
+    def tls(self) -> tuple[Path, Path] | None:
+        """The files of certificate and key; None: http."""
+        return _tls(self.path, self.service)
+
+    @property
     def state_directory(self) -> Path:
         """Where the installation's id, the database unless another is named, and rows that wait for it are kept."""
         return self.path.resolve().parent / self.service.state
@@ -125,6 +130,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     except ValidationError as error:
         raise ConfigError(path, problems_of(error)) from None
     problems = [problem for check in _CHECKS for problem in check(file)]
+    problems += _check_tls(path, file.service)
     secret, passwords = _secrets(file, environ, problems)
     store_password = _store_password(file, environ, problems)
     credentials = _ice_credentials(file, environ, problems)
@@ -147,6 +153,28 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         store_password=store_password,
         ice_credentials=MappingProxyType(credentials),
     )
+
+
+def _tls(path: Path, service: Service) -> tuple[Path, Path] | None:
+    if service.certificate is None or service.key is None:
+        return None
+    folder = path.resolve().parent
+    return folder / service.certificate, folder / service.key
+
+
+def _check_tls(path: Path, service: Service) -> list[Problem]:
+    if (service.certificate is None) != (service.key is None):
+        missing = "key" if service.key is None else "certificate"
+        return [Problem("key_missing", f"service.{missing}", "certificate and key go together")]
+    files = _tls(path, service)
+    if files:
+        from ccwhisper.certificates import CertificateError, context  # noqa: PLC0415 - cryptography takes its time
+
+        try:
+            context(*files)
+        except CertificateError as error:
+            return [Problem(error.code, f"service.{'key' if error.of_key else 'certificate'}", str(error))]
+    return []
 
 
 _CODES: Final = MappingProxyType({"extra_forbidden": "key_unknown", "missing": "key_missing"})

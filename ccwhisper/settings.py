@@ -95,11 +95,14 @@ def _origin(value: str) -> str:
 
 
 class Service(_Section):
-    """Where to listen, and where to keep what must outlive a restart (relative to the file's directory). `origins`:
-    other origins whose pages may use API and Socket.IO; `frames`: whose pages may hold the agent's panel."""
+    """Where to listen, and where to keep what must outlive a restart (relative to the file's directory). `certificate`
+    and `key`: files (PEM, relative likewise) with which it answers https. `origins`: other origins whose pages may use
+    API and Socket.IO; `frames`: whose pages may hold the agent's panel."""
 
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8810"
     state: Annotated[str, Field(min_length=1)] = "var"
+    certificate: Annotated[str, Field(min_length=1)] | None = None
+    key: Annotated[str, Field(min_length=1)] | None = None
     origins: list[Annotated[str, AfterValidator(_origin)]] = []
     frames: list[Annotated[str, AfterValidator(_origin)]] = []
 

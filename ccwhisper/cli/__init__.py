@@ -10,6 +10,7 @@ import click
 
 import ccwhisper
 from ccwhisper.cli.audit import audit
+from ccwhisper.cli.certificate import certificate
 from ccwhisper.cli.coach import barge, listen, whisper
 from ccwhisper.cli.demo import demo
 from ccwhisper.cli.dialplan import dialplan
@@ -38,7 +39,7 @@ def cli() -> None:
 
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
-    simulate, audit, db, prove, dialplan, doctor, node,
+    simulate, audit, db, prove, dialplan, doctor, node, certificate,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -27,15 +28,21 @@ class Refused(Exception):
 class Client:
     """One connection, kept open. Raises `Refused`."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, ca: str | None = None) -> None:
+        """`ca`: a file with the certificates that are trusted, in the place of the system's."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Refused(0, "url_invalid", f"{url} is no http or https address.")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
-            self._make = functools.partial(kind, parts.hostname, parts.port, timeout=PATIENCE)
+            where, port = parts.hostname, parts.port
         except ValueError:
             raise Refused(0, "url_invalid", f"{url} has no usable port.") from None
+        self._make: Callable[[], http.client.HTTPConnection] = functools.partial(
+            http.client.HTTPConnection, where, port, timeout=PATIENCE
+        )
+        if parts.scheme == "https":
+            tls = _trusting(ca)
+            self._make = functools.partial(http.client.HTTPSConnection, where, port, timeout=PATIENCE, context=tls)
         self._connection = self._make()
         self._prefix = parts.path.rstrip("/") + "/api/v1"
         self._url = url
@@ -76,8 +83,14 @@ class Client:
                 yield piece
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
+            self._distrusted(error)
             why = f"{self._url} broke off: {error or type(error).__name__}"
             raise Refused(0, "service_unreachable", why, retry=True) from None
+
+    def _distrusted(self, error: Exception) -> None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = f"The certificate of {self._url} is not trusted: {error.verify_message}."
+            raise Refused(0, "certificate_not_trusted", why) from None
 
     def _address(self, path: tuple[str, ...], query: str) -> str:
         return "/".join((self._prefix, *(quote(part, safe="") for part in path))) + ("?" + query if query else "")
@@ -121,8 +134,17 @@ class Client:
             # repeated: it may have been done.
             if not fresh and method == "GET" and isinstance(error, ConnectionError | http.client.BadStatusLine):
                 return self._exchange(method, address, data, headers)
+            self._distrusted(error)
             why = "a header or an address that cannot be sent" if isinstance(error, ValueError) else str(error)
             raise Refused(0, "service_unreachable", f"{self._url} cannot be reached: {why}", retry=True) from None
+
+
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        why = error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else "is no certificate in PEM"
+        raise Refused(0, "ca_unreadable", f"{ca}: {why}") from None
 
 
 def _refusal(status: int, answer: dict[str, Any]) -> Refused:

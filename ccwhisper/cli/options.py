@@ -35,6 +35,12 @@ def _shared(command: Callable[..., Any], env: bool) -> Callable[..., Any]:
             envvar="CCWHISPER_URL" if env else None,
             help=f"The service's address.  [env: CCWHISPER_URL; default: {DEFAULT_URL}]",
         ),
+        click.option(
+            "--ca",
+            envvar="CCWHISPER_CA" if env else None,
+            metavar="FILE",
+            help="Trust this certificate, and no other, where the address is https.  [env: CCWHISPER_CA]",
+        ),
     ):
         command = option(command)
     return command
@@ -44,8 +50,8 @@ def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options on the group: kept for whichever command follows."""
 
     @functools.wraps(command)
-    def wrapped(url: str | None, token: str | None, as_json: bool) -> Any:
-        click.get_current_context().obj = {"url": url, "token": token, "as_json": as_json}
+    def wrapped(url: str | None, token: str | None, ca: str | None, as_json: bool) -> Any:
+        click.get_current_context().obj = {"url": url, "token": token, "ca": ca, "as_json": as_json}
         return command()
 
     return _shared(wrapped, env=True)
@@ -65,11 +71,12 @@ def api_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """All of them; the command gets `api`, and its `Refused` becomes a message and an exit code."""
 
     @functools.wraps(command)
-    def wrapped(url: str | None, token: str | None, as_json: bool, **rest: Any) -> Any:
+    def wrapped(url: str | None, token: str | None, ca: str | None, as_json: bool, **rest: Any) -> Any:
         common = _common()
         out = Output(as_json or common["as_json"])
         try:
-            with contextlib.closing(Client(url or common["url"] or DEFAULT_URL, token or common["token"])) as client:
+            client = Client(url or common["url"] or DEFAULT_URL, token or common["token"], ca or common["ca"])
+            with contextlib.closing(client):
                 return command(api=Api(client, out), **rest)
         except Refused as error:
             out.fail(error)

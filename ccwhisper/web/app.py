@@ -11,6 +11,7 @@ from typing import Final
 from flask import Flask, Response, request
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
+from gevent.ssl import SSLContext
 
 from ccwhisper.coaching.errors import Invalid
 from ccwhisper.engine import Engine
@@ -24,6 +25,7 @@ from ccwhisper.web.openapi import document
 from ccwhisper.web.operations import PREFIX, Counter, blueprint
 from ccwhisper.web.pages import pages
 from ccwhisper.web.policies import Policies
+from ccwhisper.web.secured import Secured
 from ccwhisper.web.sockets import Sockets
 from ccwhisper.web.trail import Trail
 
@@ -135,9 +137,10 @@ def _app(counter: Counter, frames: Sequence[str], origins: frozenset[str]) -> Fl
     return app
 
 
-def make_server(app: Flask, host: str, port: int) -> WSGIServer:
-    """A server that is bound but not serving yet; `serve_forever` or `start` makes it."""
-    server = WSGIServer((host, port), app, spawn=Pool(MAX_CONNECTIONS), log=None)
+def make_server(app: Flask, host: str, port: int, tls: SSLContext | None = None) -> WSGIServer:
+    """A server that is bound but not serving yet; `serve_forever` or `start` makes it. With `tls` it is `Secured`."""
+    where, pool = (host, port), Pool(MAX_CONNECTIONS)
+    server = Secured(where, app, pool, tls) if tls else WSGIServer(where, app, spawn=pool, log=None)
     server.init_socket()
     # Connections inherit it. Head and body of an answer are two writes, and the second would wait until the client has
     # acknowledged the first: 40 ms on Linux, at every answer with a body.

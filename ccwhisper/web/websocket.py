@@ -18,6 +18,10 @@ from gevent.lock import BoundedSemaphore
 SEND_SECONDS: Final = 5.0
 """How long a client may take none of a frame."""
 
+RECORD: Final = 16 * 1024
+"""Bytes of a TLS record. simple-websocket waits until the socket has something to read; of a record that was read in
+part, the socket has nothing more, and the rest would wait for whatever comes next."""
+
 
 class _Socket(Protocol):
     def sendall(self, data: bytes) -> None: ...
@@ -84,7 +88,7 @@ class Connections:
                         whole_by_id.pop(eio_sid).shut()
 
                 super().__init__(whole, server)
-                self.server_args["max_message_size"] = max_message
+                self.server_args |= {"max_message_size": max_message, "receive_bytes": RECORD}
 
             def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
                 # Each client would have its own compression of the same message, twenty times a second.
@@ -121,6 +125,7 @@ def converse(
     driver.server_args |= {
         "subprotocols": [subprotocol],
         "max_message_size": max_message,
+        "receive_bytes": RECORD,
         "ping_interval": ping_seconds,
     }
     environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)

@@ -6,6 +6,7 @@ import gc
 import http.client
 import json
 import re
+import ssl
 import tempfile
 import threading
 import time
@@ -18,8 +19,10 @@ from typing import Any, TypeVar
 import gevent
 import gevent.event
 import jwt
+from gevent.ssl import SSLContext
 from jsonschema import Draft202012Validator
 
+from ccwhisper.certificates import context
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.model import Agent
 from ccwhisper.coaching.policies import layered
@@ -83,9 +86,11 @@ class Service:
         limits: Limits | None = None,
         origins: Sequence[str] = (),
         browsers: Callable[[], BrowserSettings] | None = None,
+        tls: tuple[Path, Path] | None = None,
         **auth: Any,
     ) -> None:
         self._rules = rules
+        self._tls = tls
         self._origins = origins
         self._browsers = browsers
         self._limits = limits or Limits(rate=10_000, burst=10_000)  # a test is faster than any person
@@ -97,6 +102,13 @@ class Service:
         self._thread.start()
         assert self._ready.wait(PATIENCE)
         return self
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Of somebody who trusts its certificate, if it has one."""
+        if self._tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        trusting = ssl.create_default_context(cafile=self._tls[0])
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=trusting)
 
     def stop(self) -> None:
         self._loop.run_callback_threadsafe(self._stopped.set)
@@ -130,11 +142,13 @@ class Service:
             self.engine, self._auth, journal, self.archive, self.keeper, self._limits, self._origins, browsers=browsers
         )
         web.start()
-        server = make_server(web.app, "127.0.0.1", 0)
+        tls = context(*self._tls, SSLContext) if self._tls else None
+        server = make_server(web.app, "127.0.0.1", 0, tls)
         server.start()
         self.sockets = web.sockets
+        self.server = server
         self.port = server.address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
         self._ready.set()
         self._stopped.wait()
         server.stop(timeout=0)
@@ -226,7 +240,7 @@ class Client:
     ) -> Answer:
         """One request below /api/v1. `described=False` is for addresses and methods that the document does not have;
         their answers must be errors in the common form."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=PATIENCE)
+        connection = self._service.connection()
         sent = {"Authorization": f"Bearer {self._bearer}"} if self._bearer else {}
         data = raw
         if body is not None:

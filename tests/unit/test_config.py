@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from ccwhisper.certificates import self_signed
 from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.modes import Talk
 from ccwhisper.coaching.policy import MONITOR, VIEW, Lamps, PolicyPart, QueuePolicy, Rules
@@ -235,3 +242,34 @@ def test_phones_and_lamps(tmp_path: Path) -> None:
     assert config.rules().lamps is Lamps.ALL
     wrong = NODE + '[coaching]\nlamps = "some"\n[device.9002]\nanswer = "loud"\n'
     assert {key for _, key in mistakes(tmp_path, wrong)} == {"coaching.lamps", "device.9002", "device.9002.answer"}
+
+
+def test_a_certificate_and_its_key(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        certificate, key = self_signed()
+        (tmp_path / f"{name}.pem").write_bytes(certificate)
+        (tmp_path / f"{name}.key").write_bytes(key)
+    (tmp_path / "text").write_text("no certificate")
+    locked = load_pem_private_key((tmp_path / "a.key").read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    (tmp_path / "locked.key").write_bytes(locked)
+
+    def service(certificate: str | None, key: str | None) -> str:
+        given = {"certificate": certificate, "key": key}
+        return NODE + "[service]\n" + "".join(f"{name} = '{value}'\n" for name, value in given.items() if value)
+
+    assert loaded(tmp_path, service("a.pem", "a.key")).tls == (tmp_path / "a.pem", tmp_path / "a.key")
+    assert loaded(tmp_path, NODE).tls is None
+    for certificate, key, code, where in (
+        ("a.pem", None, "key_missing", "key"),
+        (None, "a.key", "key_missing", "certificate"),
+        ("gone", "a.key", "file_unreadable", "certificate"),
+        ("a.pem", "gone", "file_unreadable", "key"),
+        ("text", "a.key", "certificate_invalid", "certificate"),
+        ("a.key", "a.key", "certificate_invalid", "certificate"),
+        ("a.pem", "text", "key_invalid", "key"),
+        ("a.pem", "b.key", "key_mismatch", "key"),
+        ("a.pem", "locked.key", "key_encrypted", "key"),
+    ):
+        assert mistakes(tmp_path, service(certificate, key)) == {(code, f"service.{where}")}
