@@ -55,7 +55,7 @@ export class Softphone extends EventTarget {
 
   /** In words, what hinders; empty when nothing does. */
   get hindrance() {
-    if (!this.on || this.ready) return "";
+    if (this.ready) return "";
     return MICROPHONE[this.microphone] || "Connecting this browser to the switch …";
   }
 
