@@ -66,7 +66,7 @@ export function Phone({ choice, phone, mine }) {
   if (!choice.can) return null;
   return html`<section class="device" aria-label="Your device">
     <label class="field"><span>You speak with</span>
-      <select value=${choice.chosen} disabled=${!!mine} onChange=${(event) => {
+      <select value=${choice.chosen} disabled=${!!mine || phone.taken} onChange=${(event) => {
         choice.choose(event.currentTarget.value);
         event.currentTarget.blur(); // or the next key would choose once more
       }}>
@@ -79,9 +79,10 @@ export function Phone({ choice, phone, mine }) {
       ${"setSinkId" in Audio.prototype && html`<${Pick} label="Speaker" kind="output" phone=${phone} list=${lists.output} />`}
       <label class="check"><input type="checkbox" checked=${phone.settings.filter} onChange=${(event) => phone.set({ filter: event.currentTarget.checked })} /> Take out echo and noise</label>
       <${Meter} phone=${phone} />
-      <button type="button" aria-pressed=${phone.echoes} disabled=${!!mine || phone.microphone !== "ready"} onClick=${() => phone.echo(!phone.echoes)}>Hear yourself</button>
+      <button type="button" aria-pressed=${phone.echoes} disabled=${!!mine || phone.taken || phone.microphone !== "ready"} onClick=${() => phone.echo(!phone.echoes)}>Hear yourself</button>
       ${mine && html`<${Quality} phone=${phone} />`}
       <p role="status" class="faint grow">${phone.hindrance || "This browser can be rung."}
+        ${phone.taken && html` <button type="button" onClick=${() => phone.hangUp()}>Hang up</button>`}
         ${["denied", "missing", "taken"].includes(phone.microphone) && html` <button type="button" onClick=${() => phone.start()}>Try again</button>`}</p>`}
   </section>`;
 }

@@ -42,7 +42,7 @@ export class Softphone extends EventTarget {
     this.registered = [];
     this.settings = { input: "", output: "", filter: true, ...JSON.parse(localStorage.getItem("ccwhisper.phone") ?? "{}") };
     desk.addEventListener("news", () => this.#gate());
-    desk.addEventListener("ended", ({ detail }) => detail.id === this.#call?.session && this.#hangUp());
+    desk.addEventListener("ended", ({ detail }) => detail.id === this.#call?.session && this.#left(detail.reason));
     addEventListener("pagehide", () => this.#drop());
     addEventListener("pageshow", ({ persisted }) => persisted && this.on && this.start()); // the browser's "back"
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#tell());
@@ -50,12 +50,18 @@ export class Softphone extends EventTarget {
 
   /** Whether this page can be rung now. */
   get ready() {
-    return this.on && this.microphone === "ready" && this.registered.length > 0;
+    return this.on && this.microphone === "ready" && this.registered.length > 0 && !this.taken;
+  }
+
+  /** Whether this page talks with a caller who was taken over. */
+  get taken() {
+    return !!this.#call?.taken;
   }
 
   /** In words, what hinders; empty when nothing does. */
   get hindrance() {
     if (this.ready) return "";
+    if (this.taken) return "You talk with the caller.";
     return MICROPHONE[this.microphone] || "Connecting this browser to the switch …";
   }
 
@@ -186,8 +192,8 @@ export class Softphone extends EventTarget {
   /** The gate at the switch decides; this one only sees to it that nothing leaves the page while nobody is to hear. */
   #gate() {
     const session = this.desk.sessions.get(this.#call?.session);
-    const held = session && this.desk.pressing?.session === session.id;
-    const speaks = session && session.wanted !== "listen" && !session.muted && (session.talk === "open" || held);
+    const held = session && (this.desk.pressing?.session === session.id || session.pressed); // here, or in another window of his
+    const speaks = this.taken || (session && session.wanted !== "listen" && !session.muted && (session.talk === "open" || held));
     this.#sent?.getAudioTracks().forEach((track) => {
       track.enabled = !!speaks;
     });
@@ -242,7 +248,7 @@ export class Softphone extends EventTarget {
     const [socket, ua] = [this.#socket, this.#ua];
     this.#socket = this.#ua = this.device = null;
     this.registered = [];
-    this.#hangUp();
+    this.hangUp();
     ua?.stop();
     socket?.close();
   }
@@ -294,7 +300,16 @@ export class Softphone extends EventTarget {
     for (const sound of sounds) if (sound?.setSinkId) sound.setSinkId(this.settings.output).catch(() => {});
   }
 
-  #hangUp() {
+  /** The session is over, and with it the call; unless it has become one with the caller. */
+  #left(reason) {
+    if (reason !== "took_over") return this.hangUp();
+    this.#call.taken = true;
+    this.#gate();
+    return this.#tell();
+  }
+
+  /** End the call. */
+  hangUp() {
     const call = this.#call;
     if (!call) return;
     this.#over(call);
