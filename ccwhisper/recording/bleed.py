@@ -1,0 +1,321 @@
+"""The coach's voice where the caller may hear it: sought in the call track by what the coach is known to have said.
+
+Two ways lead there. By routing: a copy of his track, which must not be. And by the air: out of a loud headset into the
+agent's microphone, which no routing stops. That echo is 20 to 60 dB below the voice, comes tens or hundreds of
+milliseconds later, coloured by the headset, and lies under the agent's own speech, noise and the codec's. Neither an ear
+nor a meter of levels finds it in a recording; but its waveform is known.
+
+The model: y(t) = Σ h(k) x(t - d - k) + n(t), with x the coach, y a channel of the call, h the short answer of headset
+and room, n all else. n is far louder than the echo and changes with each syllable of the agent's, so every bin of the
+short-time spectrum of y counts as much as it is quiet: with the weights 1/E|Y|², those of the likelihood for a weak
+signal in noise of known spectrum (Knapp and Carter, "The generalized correlation method for estimation of time delay",
+1976). What the weighted y has in common with x at a lag grows with the seconds of whispering, chance with their root.
+
+An echo comes after what it is the echo of. So the lags at which x would follow y tell what chance, the pitch of voices
+and the coach's own headset (which plays him the agent) do to the same sum on the same recording, and a peak counts when
+it stands well above those. At the peak h is solved for by least squares, and its energy less what noise has put into it
+is the level.
+
+Works through blocks as they come; memory depends on nothing but the number of coaches, and blocks in which a coach is
+silent cost next to nothing. numpy, no I/O: for the worker's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccwhisper.recording.result import Bleed, Span, Trace
+
+RATE: Final = 8000
+"""Of every track that is measured, in Hz."""
+
+THRESHOLD: Final = -45.0
+"""dB: from here on a trace is flagged. A handset that keeps to ITU-T P.310 gives back at least 45 dB less than it gets."""
+
+Float = NDArray[np.float64]
+Channel = Literal["caller", "agent"]
+CHANNELS: Final[Mapping[Channel, int]] = {"caller": 0, "agent": 1}
+
+_BLOCK: Final = 8192  # 1.024 s of the coach, correlated with the second before, the same, and the one after
+_LONG: Final = 4 * _BLOCK
+_FRAME: Final = 512
+_HOP: Final = _FRAME // 2
+_WINDOW: Final = np.sqrt(np.hanning(_FRAME + 1)[:-1])  # twice, it adds up to one
+_FLOOR: Final = _FRAME / 2 * (10 ** (-70 / 20)) ** 2  # E|Y|² of noise: what is quieter counts no more than this
+_NOTHING: Final = _FRAME / 2 * (10 ** (-86 / 20)) ** 2  # less than the smallest step of G.711: no microphone is open
+_QUIET: Final = 10 ** (-30 / 10)  # of the coach's loudest: below that he does not speak
+_SILENT: Final = (10 ** (-65 / 20)) ** 2
+_TILT: Final = 0.25  # halfway between the sum as it is and a white one, whose peak is sharper and whose noise is more
+_BAND: Final = (200.0, 3600.0)  # Hz
+
+_FIRST, _LAST = round(0.010 * RATE), round(0.600 * RATE)  # lags of an echo
+_CONTROL: Final = slice(-round(0.650 * RATE), -round(0.060 * RATE))  # lags that no echo has
+_STEP: Final = 64
+_LAGS: Final = np.concatenate([np.arange(-21 * _HOP, 0, _HOP), np.arange(0, 19 * _HOP + 1, _STEP)])
+_PHASES: Final = range(0, _HOP, _STEP)
+_BEFORE, _TAPS = 16, 96  # of h: 2 ms before the peak, 10 ms after
+_CHUNK: Final = 8  # blocks with speech that make a moment
+_MARGIN: Final = 0.25  # s: a gate's times are a switch's events'
+
+PEAK: Final = 6.5
+"""How far a peak must stand above chance, in its standard deviations: chosen by `scripts/bench bleed`."""
+_COPY_LEVEL: Final = -12.0  # dB: no headset is as loud as a copy
+_COPY_FLAT: Final = 0.8  # so much of its energy comes at one moment
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A coach to look for. `excused` are the spans (s) in which the caller was to hear him."""
+
+    session: str
+    excused: tuple[Span, ...] = ()
+
+
+@dataclass
+class _Sum:
+    """What a stretch of whispering has in common with one channel: `common` is Σ X*·Y/E|Y|² at _LONG, `power`
+    Σ |X|²/E|Y|² for each of _LAGS, and `own` Σ |X|², both by frames."""
+
+    common: NDArray[np.complex128] = field(default_factory=lambda: np.zeros(_LONG // 2 + 1, complex))
+    power: Float = field(default_factory=lambda: np.zeros((len(_LAGS), _FRAME // 2 + 1)))
+    own: Float = field(default_factory=lambda: np.zeros(_FRAME // 2 + 1))
+    blocks: int = 0
+
+    def add(self, other: _Sum) -> None:
+        self.common += other.common
+        self.power += other.power
+        self.own += other.own
+        self.blocks += other.blocks
+
+
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    """What was found in a sum: how far above chance, at which lag (samples), at which level (dB), how much of it at one
+    moment (0 to 1), and how far the highest peak that is none stands above chance."""
+
+    height: float
+    lag: int
+    level: float
+    flat: float
+    chance: float
+
+    @property
+    def stands(self) -> bool:
+        return self.height >= PEAK and self.height > self.chance
+
+    @property
+    def confidence(self) -> float:
+        return max(0.0, 1 - (max(self.chance, 3.0) / self.height) ** 2)
+
+
+class _Search:
+    """One coach in one channel."""
+
+    def __init__(self) -> None:
+        self._whole, self._chunk = _Sum(), _Sum()
+        self._since, self._first = 0, 0.0
+        self._loudest: tuple[float, _Peak] | None = None
+
+    def add(self, at: int, voice: Float, channel: Float) -> None:
+        """A block of the coach, and three of the channel, the middle one of the same time; `at` in samples."""
+        if not self._chunk.blocks:
+            self._since = at
+        weighted, weights = _weighted(channel)
+        chunk = self._chunk
+        chunk.common += np.conj(np.fft.rfft(voice, _LONG)) * np.fft.rfft(weighted, _LONG)
+        powers = [_power(np.concatenate([np.zeros(_FRAME + phase), voice, np.zeros(_FRAME)])) for phase in _PHASES]
+        for row, lag in enumerate(_LAGS):
+            power = powers[lag % _HOP // _STEP]
+            start = (_BLOCK + int(lag) - _FRAME) // _HOP + 1
+            chunk.power[row] += np.einsum("tf,tf->f", power, weights[start : start + len(power)])
+        chunk.own += powers[0].sum(axis=0)
+        chunk.blocks += 1
+        if chunk.blocks >= _CHUNK:
+            self._close()
+
+    def _close(self) -> None:
+        """A moment is over."""
+        if not self._chunk.blocks:
+            return
+        peak = _peak(self._chunk)
+        at = self._since / RATE
+        if peak.stands and (self._loudest is None or peak.level > self._loudest[1].level):
+            self._loudest = (at, peak)
+        if not self._whole.blocks:
+            self._first = at
+        self._whole.add(self._chunk)
+        self._chunk = _Sum()
+
+    def found(self) -> tuple[float, _Peak] | None:
+        """When it is loudest, and what; None where there is nothing."""
+        self._close()
+        if not self._whole.blocks:
+            return None
+        whole = _peak(self._whole)
+        if whole.stands:
+            return (self._loudest[0] if self._loudest else self._first), whole
+        return self._loudest
+
+
+class Meter:
+    """Measures while tracks are read. All of them are at RATE, begin together, and are told in blocks of one length.
+
+    Raises nothing; a coach who is missing from a block is silent in it.
+    """
+
+    def __init__(self, voices: Iterable[Voice], threshold: float = THRESHOLD) -> None:
+        self._voices = tuple(voices)
+        self._threshold = threshold
+        self._searches = {(v.session, channel): _Search() for v in self._voices for channel in CHANNELS}
+        self._loudest = dict.fromkeys((v.session for v in self._voices), 0.0)
+        self._call = np.zeros((_BLOCK, 2))  # what is not yet done with, a block of silence in front of the first
+        self._coaches = {v.session: np.zeros(_BLOCK) for v in self._voices}
+        self._done = 0  # samples that were correlated
+
+    def add(self, call: NDArray[np.float32], coaches: Mapping[str, NDArray[np.float32]]) -> None:
+        """The next samples: of the call (n, 2), the caller and what he hears, and of each coach (n,)."""
+        self._call = np.concatenate([self._call, call])
+        for session, before in self._coaches.items():
+            said = coaches.get(session)
+            self._coaches[session] = np.concatenate([before, np.zeros(len(call)) if said is None else said])
+        while len(self._call) >= 3 * _BLOCK:
+            self._block()
+
+    def done(self) -> Bleed:
+        """What was found. No samples come any more."""
+        rest = len(self._call) - _BLOCK
+        self.add(np.zeros((2 * _BLOCK - rest % _BLOCK, 2), np.float32), {})
+        traces = tuple(
+            self._trace(voice.session, channel) for voice in self._voices for channel in CHANNELS
+        )  # fmt: skip
+        return Bleed(self._threshold, traces)
+
+    def _block(self) -> None:
+        for voice in self._voices:
+            said = self._speech(voice, self._coaches[voice.session][_BLOCK : 2 * _BLOCK])
+            if said is not None:
+                for channel, index in CHANNELS.items():
+                    search = self._searches[voice.session, channel]
+                    search.add(self._done, said, self._call[: 3 * _BLOCK, index])
+            self._coaches[voice.session] = self._coaches[voice.session][_BLOCK:]
+        self._call = self._call[_BLOCK:]
+        self._done += _BLOCK
+
+    def _speech(self, voice: Voice, samples: Float) -> Float | None:
+        """A block with nothing but what he said while the caller was not to hear it; None where that is nothing."""
+        said = samples.copy()
+        for span in voice.excused:
+            first = round((span.start - _MARGIN) * RATE) - self._done
+            last = round((span.end + _MARGIN) * RATE) - self._done
+            if first < _BLOCK and last > 0:
+                said[max(first, 0) : last] = 0
+        power = np.mean(said.reshape(-1, _HOP) ** 2, axis=1)
+        loudest = self._loudest[voice.session] = max(float(power.max()), self._loudest[voice.session] * 0.995)
+        speaks = power > max(_SILENT, loudest * _QUIET)
+        if not speaks.any():
+            return None
+        speaks[1:] |= speaks[:-1].copy()
+        speaks[:-1] |= speaks[1:].copy()
+        return np.asarray(said * np.repeat(speaks, _HOP))
+
+    def _trace(self, session: str, channel: Channel) -> Trace:
+        found = self._searches[session, channel].found()
+        if found is None:
+            return Trace(session, channel, "none")
+        at, peak = found
+        copy = peak.level >= _COPY_LEVEL and peak.flat >= _COPY_FLAT
+        return Trace(
+            session,
+            channel,
+            "routing" if copy else "acoustic",
+            round(peak.level, 1),
+            round(1000 * peak.lag / RATE, 1),
+            round(at, 2),
+            round(peak.confidence, 3),
+            copy or peak.level >= self._threshold,
+        )
+
+
+def measure(
+    call: NDArray[np.float32],
+    coaches: Mapping[str, NDArray[np.float32]],
+    excused: Mapping[str, Sequence[Span]] | None = None,
+    threshold: float = THRESHOLD,
+) -> Bleed:
+    """All of it at once: the call (n, 2) and the coaches' tracks by session, at RATE. For `excused` see `Voice`."""
+    meter = Meter((Voice(each, tuple((excused or {}).get(each, ()))) for each in coaches), threshold)
+    meter.add(call, {session: track[: len(call)] for session, track in coaches.items()})
+    return meter.done()
+
+
+def _frames(samples: Float) -> Float:
+    return np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP]
+
+
+def _power(samples: Float) -> Float:
+    """Of each frame."""
+    return np.asarray(np.abs(np.fft.rfft(_frames(samples) * _WINDOW)) ** 2)
+
+
+def _weighted(channel: Float) -> tuple[Float, Float]:
+    """The channel with every bin of every frame divided by the power that is expected there; and those weights."""
+    padded = np.concatenate([np.zeros(_HOP), channel, np.zeros(_HOP)])
+    spectra = np.fft.rfft(_frames(padded) * _WINDOW)
+    power = np.abs(spectra) ** 2
+    # The neighbours in time and frequency say what is expected; a single bin of |Y|² says next to nothing.
+    wide = np.pad(power, ((1, 1), (4, 4)), mode="edge")
+    rows = wide[:-2] + wide[1:-1] + wide[2:]
+    sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
+    expected = (sums[:, 9:] - sums[:, :-9]) / 27
+    weights = (power.mean(axis=1, keepdims=True) > _NOTHING) / (expected + _FLOOR)
+    pieces = np.fft.irfft(spectra * weights, _FRAME) * _WINDOW
+    whole = np.zeros(len(padded))
+    for start in (0, 1):
+        part = pieces[start::2].ravel()
+        whole[start * _HOP : start * _HOP + len(part)] += part
+    return whole[_HOP:-_HOP], weights
+
+
+def _peak(found: _Sum) -> _Peak:
+    """The best lag of an echo."""
+    power = np.maximum(found.power, found.power.max() * 1e-9)
+    mean = power.mean(axis=0)
+    bins = np.fft.rfftfreq(_FRAME, 1 / RATE)
+    fine = np.fft.rfftfreq(_LONG, 1 / RATE)
+    band = (fine > _BAND[0]) & (fine < _BAND[1])
+    tilt = np.where(band, np.interp(fine, bins, mean) ** -_TILT, 0.0)
+    common = np.roll(np.fft.irfft(found.common * tilt, _LONG), -_BLOCK)
+    # What chance alone would do at each lag, up to a factor that the lags without echo give.
+    usual = np.sqrt((power * mean ** (-2 * _TILT)).sum(axis=1))
+    control = np.arange(_CONTROL.start, _CONTROL.stop)
+    noise = common[control] / np.interp(control, _LAGS, usual)
+    scale = float(np.sqrt(np.mean(noise**2))) or 1.0
+    where = np.arange(_FIRST, _LAST)
+    height = np.abs(common[where] / np.interp(where, _LAGS, usual)) / scale
+    best = int(np.argmax(height))
+    lag = int(where[best])
+    level, flat = _answer(found, power, lag)
+    return _Peak(float(height[best]), lag, level, flat, float(np.abs(noise).max() / scale))
+
+
+def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
+    """Level of the echo in dB, and the share of it that comes at one moment."""
+    raw = np.roll(np.fft.irfft(found.common, _LONG), -_BLOCK)
+    weight = power[int(np.argmin(np.abs(_LAGS - lag)))]
+    toeplitz = np.abs(np.subtract.outer(np.arange(_TAPS), np.arange(_TAPS)))
+    normal = np.fft.irfft(weight, _FRAME)[toeplitz]
+    own = np.fft.irfft(found.own, _FRAME)[toeplitz] / np.fft.irfft(found.own, _FRAME)[0]
+    inverse = np.linalg.inv(normal + np.eye(_TAPS) * normal[0, 0] * 1e-4)
+    taps = inverse @ raw[lag - _BEFORE : lag - _BEFORE + _TAPS]
+    control = raw[np.arange(_CONTROL.start, _CONTROL.stop)]
+    usual = np.interp(np.arange(_CONTROL.start, _CONTROL.stop), _LAGS, np.fft.irfft(power, _FRAME)[:, 0])
+    scale = float(np.mean(control**2 / usual))
+    whole = float(taps @ own @ taps) - scale * float(np.trace(own @ inverse))
+    single = float((raw[lag] / normal[0, 0]) ** 2)
+    energy = max(whole, single, 1e-12)
+    return 10 * float(np.log10(energy)), min(1.0, single / energy)
