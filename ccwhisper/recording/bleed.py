@@ -2,8 +2,8 @@
 
 Two ways lead there. By routing: a copy of his track, which must not be. And by the air: out of a loud headset into the
 agent's microphone, which no routing stops. That echo is 20 to 60 dB below the voice, comes tens or hundreds of
-milliseconds later, coloured by the headset, and lies under the agent's own speech, noise and the codec's. Neither an ear
-nor a meter of levels finds it in a recording; but its waveform is known.
+milliseconds later, coloured by the headset, and lies under the agent's own speech, noise and the codec's. Neither ears
+nor a meter of levels find it in a recording; but its waveform is known.
 
 The model: y(t) = Σ h(k) x(t - d - k) + n(t), with x the coach, y a channel of the call, h the short answer of headset
 and room, n all else. n is far louder than the echo and changes with each syllable of the agent's, so every bin of the
@@ -35,7 +35,7 @@ RATE: Final = 8000
 """Of every track that is measured, in Hz."""
 
 THRESHOLD: Final = -45.0
-"""dB: from here on a trace is flagged. A handset that keeps to ITU-T P.310 gives back at least 45 dB less than it gets."""
+"""dB: from here on a trace is flagged. What keeps to ITU-T P.310 gives back at least 45 dB less than it gets."""
 
 Float = NDArray[np.float64]
 Channel = Literal["caller", "agent"]
