@@ -32,6 +32,7 @@ from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
 from ccwhisper.web.browser_phones import BrowserSettings
 from ccwhisper.web.journal import Journal
+from ccwhisper.web.resume import kept_secret
 from ccwhisper.web.secured import Secured
 
 logger = logging.getLogger("ccwhisper")
@@ -163,7 +164,7 @@ def _browsers(config: Config) -> BrowserSettings | None:
         if server.credential_env:
             given["credential"] = config.ice_credentials[server.credential_env].get_secret_value()
         ice.append({name: value for name, value in given.items() if value is not None})
-    return BrowserSettings(switches, ice) if switches else None
+    return BrowserSettings(switches, ice, kept_secret(config.state_directory)) if switches else None
 
 
 def _auth(config: Config) -> Auth:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from ccwhisper.coaching.model import BROWSERS
 
@@ -117,7 +117,7 @@ class Message:
 class _Dialog:
     """A call that the switch has placed to the page."""
 
-    invite: Message
+    invite: Message | None  # None: the call was up before this service knew of it
     remote: str  # the switch's side: From of its INVITE
     target: str  # where the switch wants to be spoken to: the URI of its Contact
     local: str = ""  # our side, with the page's tag
@@ -147,6 +147,29 @@ class Line:
     def busy(self) -> bool:
         """Whether a call is up."""
         return any(dialog.up for dialog in self._dialogs.values())
+
+    # --- over a restart of the service -------------------------------------------------------------------------------
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls that are up, for a service that is to take them up."""
+        return [
+            {
+                "call": call,
+                "remote": dialog.remote,
+                "target": dialog.target,
+                "local": dialog.local,
+                "sequence": dialog.sequence,
+            }
+            for call, dialog in self._dialogs.items()
+            if dialog.up
+        ]
+
+    def take_up(self, calls: Iterable[Mapping[str, Any]]) -> None:
+        """Go on with calls as another `Line` of the same page has told them. Raises KeyError or ValueError."""
+        for each in calls:
+            remote, target, local = str(each["remote"]), str(each["target"]), str(each["local"])
+            dialog = _Dialog(None, remote, target, local, up=True, sequence=int(each["sequence"]))
+            self._dialogs[str(each["call"])] = dialog
 
     # --- the registration, which is ours and not the page's ----------------------------------------------------------
 
@@ -246,9 +269,15 @@ class Line:
 
     def _said_before(self, message: Message) -> bool:
         """A page repeats that it has answered until it has heard the switch's ACK: after half a second, on any
-        transport (RFC 3261, 13.3.1.4). The first has arrived; another would reach a switch that waits for none."""
-        dialog = self._dialogs.get(message.one("call-id"))
-        return dialog is not None and 200 <= message.status < 300 and message.cseq in dialog.accepted
+        transport (RFC 3261, 13.3.1.4). The first has arrived; another would reach a switch that waits for none. So it
+        is with what a page answers to a service that is no more."""
+        call = message.one("call-id")
+        dialog = self._dialogs.get(call)
+        if dialog is None:
+            return False
+        if dialog.invite is None and (call, *message.cseq) not in self._pending:
+            return True
+        return 200 <= message.status < 300 and message.cseq in dialog.accepted
 
     def _check_answer(self, message: Message) -> None:
         number, method = message.cseq
@@ -270,7 +299,7 @@ class Line:
             return
         if method == "INVITE" and 200 <= message.status < 300:
             dialog.accepted.add((number, method))
-        if dialog.invite is asked:
+        if asked is dialog.invite:
             dialog.local = to
             if 200 <= message.status < 300:
                 dialog.up = True
@@ -314,7 +343,7 @@ class Line:
                         ],
                     )
                 )
-            else:
+            elif dialog.invite:
                 said.append(reply(dialog.invite, 480, "Temporarily Unavailable"))
         self._dialogs.clear()
         self._pending.clear()

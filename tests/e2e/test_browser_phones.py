@@ -62,19 +62,26 @@ class Registrar:
 class Page:
     """An open page."""
 
-    def __init__(self, service: Service, bearer: str) -> None:
-        offered = ["ccwhisper.phone", f"bearer.{bearer}"]
+    def __init__(self, service: Service, bearer: str, key: str = "") -> None:
+        offered = ["ccwhisper.phone", f"bearer.{bearer}", *([f"resume.{key}"] if key else [])]
         self.ws = simple_websocket.Client(f"ws://127.0.0.1:{service.port}{PATH}", subprotocols=offered)
         self.device = ""
+        self.resumed = False
+        self.key = ""
 
     def receive(self) -> str:
-        text = self.ws.receive(timeout=PATIENCE)
-        assert isinstance(text, str)
-        return text
+        """The next message but resume keys."""
+        while True:
+            text = self.ws.receive(timeout=PATIENCE)
+            assert isinstance(text, str)
+            if not text.startswith('{"resume"'):
+                return text
+            self.key = json.loads(text)["resume"]
 
     def ready(self) -> Page:
         """Registered."""
-        self.device = json.loads(self.receive())["device"]
+        told = json.loads(self.receive())
+        self.device, self.resumed = told["device"], told["resumed"]
         assert json.loads(self.receive()) == {"registered": ["fs1"]}
         return self
 
@@ -204,7 +211,8 @@ def test_a_customer_whose_call_was_taken_over_is_not_cut_off(service: Service, r
     api.get(f"/sessions/{session}?wait=listening&timeout={PATIENCE:g}")
     assert api.post(f"/sessions/{session}/take-over").status == 200
     service.until(lambda engine: session not in engine.state.sessions)
-    assert page.ws.receive(timeout=max(0.0, until - time.time()) + 2) is None  # neither closed nor told anything
+    while text := page.ws.receive(timeout=max(0.0, until - time.time()) + 2):
+        assert text.startswith('{"resume"')  # neither closed nor told anything else
     registrar.say(bye(page))
     page.ws.send(answer(page, "8 BYE", Message.parse(page.receive()).one("via")))
     assert page.closed() == EXPIRED
@@ -294,7 +302,7 @@ def test_a_page_is_rung_for_its_own_session_only(service: Service, registrar: Re
 def test_a_page_that_goes_ends_its_session(
     service: Service, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browser_phones, "LOST_SECONDS", 1e6)  # at once, and not because it has been away for a while
+    monkeypatch.setattr(browser_phones, "GRACE_SECONDS", 1e6)  # at once, and not because it has been away for a while
     call = service.call()
     page = Page(service, token()).ready()
     api = Client(service, token())

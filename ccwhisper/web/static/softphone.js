@@ -1,6 +1,9 @@
 // This page as a phone: rung by the service alone, through its relay. docs/browser-phone.md has the protocol.
 
-const RETRY_MS = 2000;
+const RETRIES_MS = [0, 200, 300, 500, 1000, 2000]; // between tries to reach the service, at first and at last
+const WAITING = 32; // messages that wait for the connection
+const MOVED_MS = 3000; // between tries to find another way through the network
+const CLOSED = 1000; // for good: else the service waits for this page to come back
 const WELCOME_MS = 3000; // how long a call may ring before the session that it is for has been heard of
 const GATHER_MS = 400; // how long to look for ways through the network once one is known
 const EXPIRED = 4401;
@@ -29,6 +32,11 @@ export class Softphone extends EventTarget {
   #sent = null; // our own tracks of the microphone: closed while nobody is to hear it
   #sound = null;
   #retry = null;
+  #tries = 0;
+  #wire = null; // what JsSIP takes for its socket: it outlives ours
+  #unsent = [];
+  #key = null; // by which the service knows this page again; in no store, and no other page has it
+  #moved = 0;
   #level = null;
   #echo = null;
 
@@ -44,6 +52,8 @@ export class Softphone extends EventTarget {
     desk.addEventListener("news", () => this.#gate());
     desk.addEventListener("ended", ({ detail }) => detail.id === this.#call?.session && this.#left(detail.reason));
     addEventListener("pagehide", () => this.#drop());
+    addEventListener("online", () => this.#move());
+    navigator.connection?.addEventListener("change", () => this.#move());
     addEventListener("pageshow", ({ persisted }) => persisted && this.on && this.start()); // the browser's "back"
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#tell());
   }
@@ -61,8 +71,9 @@ export class Softphone extends EventTarget {
   /** In words, what hinders; empty when nothing does. */
   get hindrance() {
     if (this.ready) return "";
-    if (this.taken) return "You talk with the caller.";
-    return MICROPHONE[this.microphone] || "Connecting this browser to the switch …";
+    if (MICROPHONE[this.microphone]) return MICROPHONE[this.microphone];
+    if (!this.#call || this.#tries === 0) return "Connecting this browser to the switch …";
+    return "The connection is lost and made again. The call goes on, but after a second nobody hears you until it is back.";
   }
 
   async start() {
@@ -89,7 +100,7 @@ export class Softphone extends EventTarget {
       const [track] = this.#sent?.getAudioTracks() ?? [];
       const sender = this.#call?.rtc.connection?.getSenders().find((each) => each.track?.kind === "audio");
       if (track) await sender?.replaceTrack(track);
-      if (this.microphone === "ready" && !this.#socket) await this.#connect();
+      if (this.microphone === "ready" && !this.device) await this.#connect();
     }
     this.#tell();
   }
@@ -206,51 +217,100 @@ export class Softphone extends EventTarget {
     if (this.#socket || !this.on) return;
     const address = new URL("/browser-phone", this.desk.address);
     address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address, ["ccwhisper.phone", `bearer.${this.desk.token}`]);
+    const known = this.#key ? [`resume.${this.#key}`] : [];
+    const socket = new WebSocket(address, ["ccwhisper.phone", `bearer.${this.desk.token}`, ...known]);
     this.#socket = socket;
-    let sip = null;
     socket.addEventListener("message", ({ data }) => {
-      if (!data.startsWith("{")) return sip?.ondata(data);
+      if (this.#socket !== socket) return;
+      if (!data.startsWith("{")) return this.#wire?.ondata(data);
       const told = JSON.parse(data);
-      if (told.device) sip = this.#register(JsSIP, told);
+      if (told.device) this.#greet(JsSIP, told);
+      if (told.resume) this.#key = told.resume;
       if (told.registered) this.registered = told.registered;
-      return this.#tell();
+      this.#tell();
     });
     socket.addEventListener("close", ({ code }) => {
       if (this.#socket !== socket) return;
-      this.#drop();
-      if (this.on && code !== EXPIRED) this.#retry = setTimeout(() => this.#connect(), RETRY_MS);
+      if (code === EXPIRED || !this.on) this.#drop();
+      else this.#again();
       this.#tell();
     });
   }
 
+  /** The connection is lost, or not to be trusted any more: a new one is made, and the call goes on meanwhile. */
+  #again() {
+    const socket = this.#socket;
+    this.#socket = null;
+    this.registered = [];
+    socket?.close();
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#connect(), RETRIES_MS[Math.min(this.#tries, RETRIES_MS.length - 1)]);
+    this.#tries += 1;
+  }
+
+  /** The service has said who this page is: the same as before, or another, whose calls are over then. */
+  #greet(JsSIP, told) {
+    this.#tries = 0;
+    if (!told.resumed || told.device !== this.device || !this.#ua) {
+      this.hangUp();
+      this.#ua?.stop();
+      this.#unsent = [];
+      this.#register(JsSIP, told);
+    }
+    for (const text of this.#unsent.splice(0)) this.#wire.send(text);
+    if (this.#moved) this.#findAnotherWay();
+  }
+
   #register(JsSIP, { device, ice_servers: iceServers }) {
     const [user] = device.split("@");
-    const socket = this.#socket;
     const wire = {
       url: "wss://relay.invalid",
       via_transport: "WS",
       sip_uri: "sip:relay.invalid;transport=ws",
       connect: () => wire.onconnect(),
       disconnect: () => {},
-      send: (text) => socket.readyState === WebSocket.OPEN && (socket.send(text), true),
+      send: (text) => {
+        if (this.#wire !== wire) return false;
+        if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(text);
+        else this.#unsent = [...this.#unsent.slice(1 - WAITING), text];
+        return true;
+      },
     };
+    this.#wire = wire;
     this.device = device;
     // The service registers the address; the page cannot.
     this.#ua = new JsSIP.UA({ sockets: [wire], uri: `sip:${device}`, contact_uri: `sip:${user}@${user}.invalid;transport=ws`, register: false, session_timers: false });
     this.#ua.on("newRTCSession", ({ originator, session, request }) => originator === "remote" && this.#ring(session, request, iceServers));
     this.#ua.start();
-    return wire;
   }
 
   #drop() {
     clearTimeout(this.#retry);
-    const [socket, ua] = [this.#socket, this.#ua];
-    this.#socket = this.#ua = this.device = null;
-    this.registered = [];
     this.hangUp();
-    ua?.stop();
-    socket?.close();
+    this.#ua?.stop();
+    const socket = this.#socket;
+    this.#socket = this.#ua = this.#wire = this.#key = this.device = null;
+    this.#unsent = [];
+    this.#tries = this.#moved = 0;
+    this.registered = [];
+    if (socket?.readyState === WebSocket.OPEN) socket.close(CLOSED);
+    else socket?.close();
+  }
+
+  /** Another network: neither the connection nor the media's way through the old one can be trusted. */
+  #move() {
+    if (!this.on || !this.device) return;
+    this.#moved = performance.now();
+    this.#tries = 0;
+    this.#again();
+    this.#tell();
+  }
+
+  /** An ICE restart: the switch is offered this computer's addresses as they are now, and the call goes on. */
+  #findAnotherWay() {
+    this.#moved = 0;
+    const call = this.#call;
+    if (call?.rtc.isEstablished()) call.rtc.renegotiate({ rtcOfferConstraints: { iceRestart: true } });
   }
 
   // --- the call ---
@@ -258,7 +318,10 @@ export class Softphone extends EventTarget {
   async #ring(rtc, request, iceServers) {
     const session = request.getHeader("X-CCW-Session");
     const call = { rtc, session };
-    rtc.on("peerconnection", ({ peerconnection }) => peerconnection.addEventListener("track", ({ track }) => this.#hear(track)));
+    rtc.on("peerconnection", ({ peerconnection }) => {
+      peerconnection.addEventListener("track", ({ track }) => this.#hear(track));
+      peerconnection.addEventListener("iceconnectionstatechange", () => this.#watch(call, peerconnection));
+    });
     rtc.on("icecandidate", ({ ready }) => setTimeout(ready, GATHER_MS));
     for (const event of ["ended", "failed"]) rtc.on(event, () => this.#over(call));
     if (this.#call || !this.#sent || !(await this.#awaited(session))) return rtc.terminate({ status_code: 480 });
@@ -266,6 +329,13 @@ export class Softphone extends EventTarget {
     this.echo(false);
     this.#gate();
     return rtc.answer({ mediaStream: this.#sent, pcConfig: { iceServers } });
+  }
+
+  /** The media find no way to the switch: another is looked for, until there is one, or the browser gives up. */
+  #watch(call, peer) {
+    if (peer.iceConnectionState !== "disconnected" || this.#call !== call) return;
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#findAnotherWay();
+    setTimeout(() => this.#watch(call, peer), MOVED_MS);
   }
 
   /** Whether this is the call of a session that was asked for here; it may ring before that has been heard. */
