@@ -1,7 +1,7 @@
 """`python -m ccwhisper.bench NAME… [--json FILE]`: runs benchmarks, prints their figures beside their goals, and writes
 them with what they depend on: the machine, the versions, and how busy it was.
 
-Exits with 1 when a goal is missed.
+Exits with 1 when a goal is missed, with 2 when this machine lacks what is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import ccwhisper
 from ccwhisper import bench
-from ccwhisper.bench import Figure
+from ccwhisper.bench import Figure, Missing
 from ccwhisper.proof.node import find_freeswitch
 
 
@@ -88,7 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started, before, begun = datetime.now(UTC), os.getloadavg(), time.monotonic()
     figures: list[Figure] = []
     for name in given.names:
-        found: list[Figure] = importlib.import_module(f"ccwhisper.bench.{name}").run()
+        try:
+            found: list[Figure] = importlib.import_module(f"ccwhisper.bench.{name}").run()
+        except Missing as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 2
         figures += found
     report = {
         "benchmarks": given.names,

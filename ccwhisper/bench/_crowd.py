@@ -1,6 +1,6 @@
 """The calls that make the load: a process of its own, so that their phones take nothing from those that measure.
 
-`Crowd` is that process as seen from the benchmark; it is told on its standard input how many coached calls shall be up,
+`Crowd` is that process as seen from the benchmark; it is told on its standard input how many calls shall be up,
 and answers when they are. `people` makes a node's configuration with an agent and a coach for each of them.
 """
 
@@ -74,7 +74,8 @@ def configuration(domain: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """What the process needs to know: where everything is, and for each call agent, secret, coach, secret, token."""
+    """What the process needs to know: where everything is, for each call number, agent, secret, coach, secret, token,
+    and whether the coaches coach, or are somebody else's business."""
 
     host: str
     domain: str
@@ -82,19 +83,20 @@ class Task:
     phones_port: int
     url: str
     calls: list[tuple[str, str, str, str, str, str]]
+    coached: bool = True
 
 
 class Crowd:
     """The process, from outside."""
 
-    def __init__(self, node: PrivateNode, service: ServiceProcess, count: int) -> None:
+    def __init__(self, node: PrivateNode, service: ServiceProcess, count: int, *, coached: bool = True) -> None:
         calls = []
         for each in people(count):
             agent, coach = AGENT.format(each), COACH.format(each)
             token = service.token(f"coach{each}", devices=[f"{coach}@{node.domain}"])
             secrets = (node.phone_secret(agent), node.phone_secret(coach))
             calls.append((NUMBER.format(each), agent, secrets[0], coach, secrets[1], token))
-        self._task = Task(node.host, node.domain, node.trunk_port, node.phones_port, service.url, calls)
+        self._task = Task(node.host, node.domain, node.trunk_port, node.phones_port, service.url, calls, coached)
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -126,8 +128,8 @@ class Crowd:
         return self._process.pid
 
     def be(self, count: int) -> dict[str, Any]:
-        """Have `count` coached calls up, each with its coach whispering. Returns what the phones counted so far: sent,
-        received, lost, late_ms, skipped. Raises RuntimeError when they cannot."""
+        """Have `count` calls up, each with its coach whispering if they are coached. Returns what the phones counted so
+        far: sent, received, lost, late_ms, skipped. Raises RuntimeError when they cannot."""
         return self._ask(count)
 
     def _ask(self, what: object) -> dict[str, Any]:
@@ -148,7 +150,7 @@ class Callers:
 
     def __init__(self, bank: PhoneBank, task: Task) -> None:
         self._bank, self._task = bank, task
-        self._up: list[tuple[PhoneCall, PhoneCall, PhoneCall]] = []
+        self._up: list[tuple[PhoneCall, ...]] = []
         self._ended: list[PhoneCall] = []
         self._outside = bank.phone(
             "+4930456", None, task.domain, (task.host, task.trunk_port), source=Tone(TONES["caller"], LEVEL),
@@ -172,8 +174,10 @@ class Callers:
 
     def _one(
         self, number: str, agent: str, agent_secret: str, coach: str, coach_secret: str, token: str
-    ) -> tuple[PhoneCall, PhoneCall, PhoneCall]:
+    ) -> tuple[PhoneCall, ...]:
         softphone = self._phone(agent, agent_secret, Tone(TONES["agent"], LEVEL))
+        if not self._task.coached:
+            return self._outside.dial(number).wait("up", 10), softphone.wait_call(5).wait("up", 5)
         desk = self._phone(coach, coach_secret, Tone(TONES["emil"], LEVEL))
         caller = self._outside.dial(number).wait("up", 10)
         leg = softphone.wait_call(5).wait("up", 5)

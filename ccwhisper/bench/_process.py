@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 
@@ -21,3 +22,18 @@ def resident_mib(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise OSError(f"/proc/{pid}/status has no VmRSS")
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below a process, however far."""
+    below: defaultdict[int, list[int]] = defaultdict(list)
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = each.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        below[int(fields[1])].append(int(each.parent.name))
+    found = list(below[pid])
+    for each_pid in found:
+        found += below[each_pid]
+    return found

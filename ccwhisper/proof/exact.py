@@ -9,7 +9,7 @@ import numpy as np
 
 from ccwhisper.proof.calls import PhoneCall
 from ccwhisper.proof.codecs import Codec
-from ccwhisper.proof.timeline import RxFrame, Timeline, TxFrame, in_window, timeline
+from ccwhisper.proof.timeline import Float, RxFrame, Timeline, TxFrame, in_window, timeline
 
 #: A mark counts as found when its correlation with what was heard is at least this; 1 is perfect, speech of others
 #: lowers it.
@@ -170,12 +170,17 @@ def _arrival(heard: Timeline, sent_ns: int, template: np.ndarray) -> int | None:
     stretch = heard.samples[begin : begin + int(_LONGEST_S * heard.rate) + len(template)]
     if len(stretch) < len(template):
         return None
+    score = likeness(stretch, template)
+    best = int(np.argmax(score))
+    return heard.time_of(begin + best) if score[best] >= FOUND else None
+
+
+def likeness(stretch: Float, template: Float) -> Float:
+    """How much each place of a stretch is like the template, which is no longer: the correlation, -1 to 1."""
     products = np.correlate(stretch, template, mode="valid")
     energy = np.concatenate([[0.0], np.cumsum(stretch**2)])
     local = energy[len(template) :] - energy[: -len(template)]
-    score = products / np.sqrt(np.maximum(local * np.sum(template**2), 1e-12))
-    best = int(np.argmax(score))
-    return heard.time_of(begin + best) if score[best] >= FOUND else None
+    return np.asarray(products / np.sqrt(np.maximum(local * np.sum(template**2), 1e-12)))
 
 
 def _line(frames: Sequence[TxFrame] | Sequence[RxFrame], codec: Codec) -> Timeline:
