@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,6 +24,7 @@ from ccwhisper import certificates
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
 from ccwhisper.keeper import Keeper
+from ccwhisper.recording.scribe import Scribe
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.store.errors import StoreError
@@ -67,11 +68,13 @@ class Service:
     archive: Archive
     journal: Journal
     keeper: Keeper
+    scribe: Scribe
 
     def __enter__(self) -> Self:
         self.archive.start()
         self.keeper.start()
         self.journal.start()
+        self.scribe.start()
         self.engine.start()
         self.web.start()
         return self
@@ -81,6 +84,7 @@ class Service:
     ) -> None:
         self.web.stop()
         self.engine.stop()
+        self.scribe.stop()
         self.journal.stop()
         self.keeper.stop()
         self.archive.stop()
@@ -95,7 +99,13 @@ def build(config: Config) -> Service:
     coaching = config.coaching
     nodes = Nodes(
         [
-            NodeAddress(node.name, node.host, node.port, config.passwords[node.name].get_secret_value())
+            NodeAddress(
+                node.name,
+                node.host,
+                node.port,
+                config.passwords[node.name].get_secret_value(),
+                node.recordings or str(config.raw_directory),
+            )
             for node in config.nodes
         ],
         SwitchSettings(
@@ -107,7 +117,10 @@ def build(config: Config) -> Service:
             answers=config.answers,
         ),
     )
-    engine = Engine(config.rules(), nodes, [node.name for node in config.nodes], archive.record)
+    scribe = Scribe(config.journal_directory)
+    config.raw_directory.mkdir(parents=True, exist_ok=True)
+    rules = replace(config.rules(), installation=installation)
+    engine = Engine(rules, nodes, [node.name for node in config.nodes], archive.record, scribe=scribe.note)
     journal = Journal(engine)
     keeper = Keeper(engine, archive)
     web = create_web(
@@ -120,7 +133,7 @@ def build(config: Config) -> Service:
         frames=config.service.frames,
         browsers=_browsers(config),
     )
-    return Service(engine, web, archive, journal, keeper)
+    return Service(engine, web, archive, journal, keeper, scribe)
 
 
 def database(config: Config) -> Database:

@@ -20,7 +20,19 @@ from pydantic import SecretStr, ValidationError
 from ccwhisper.coaching.model import Actor, Agent
 from ccwhisper.coaching.policies import layered
 from ccwhisper.coaching.policy import Lamps, Rules
-from ccwhisper.settings import AgentEntry, Auth, BrowserPhone, Coaching, File, Node, Queue, Service, Store, Supervisor
+from ccwhisper.settings import (
+    AgentEntry,
+    Auth,
+    BrowserPhone,
+    Coaching,
+    File,
+    Node,
+    Queue,
+    Recording,
+    Service,
+    Store,
+    Supervisor,
+)
 
 MIN_JWT_SECRET_BYTES: Final = 32
 """RFC 7518, 3.2: a key for HS256 has at least the size of the hash."""
@@ -58,6 +70,7 @@ class Config:
     nodes: tuple[Node, ...]
     coaching: Coaching
     browser_phone: BrowserPhone
+    recording: Recording
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentEntry]
     answers: Mapping[str, str]
@@ -76,6 +89,17 @@ class Config:
     def state_directory(self) -> Path:
         """Where the installation's id, the database unless another is named, and rows that wait for it are kept."""
         return self.path.resolve().parent / self.service.state
+
+    @property
+    def raw_directory(self) -> Path:
+        """Where tracks are that no file for people has been made of yet."""
+        directory = self.recording.directory
+        return Path(directory) if directory else self.state_directory / "recordings" / "raw"
+
+    @property
+    def journal_directory(self) -> Path:
+        """Where the journals of recordings are."""
+        return self.state_directory / "recordings" / "journal"
 
     def rules(self) -> Rules:
         """What the core decides by."""
@@ -144,6 +168,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         nodes=tuple(file.node),
         coaching=file.coaching,
         browser_phone=file.browser_phone,
+        recording=file.recording,
         queues=MappingProxyType(file.queue),
         agents=MappingProxyType(file.agent),
         answers=MappingProxyType({name: device.answer for name, device in file.device.items()}),
@@ -245,7 +270,21 @@ def _check_times(file: File) -> list[Problem]:
     return found
 
 
-_CHECKS: Final[tuple[Callable[[File], list[Problem]], ...]] = (_check_nodes, _check_users, _check_auth, _check_times)
+def _check_ice(file: File) -> list[Problem]:
+    """Given a TURN server without a password, a browser makes no connection at all (RTCPeerConnection's constructor
+    throws InvalidAccessError)."""
+    return [
+        Problem("key_missing", f"browser_phone.ice_servers[{index}].{key}", "is required for TURN")
+        for index, server in enumerate(file.browser_phone.ice_servers)
+        if any(url.startswith("turn") for url in server.urls)
+        for key, value in (("username", server.username), ("credential_env", server.credential_env))
+        if value is None
+    ]
+
+
+_CHECKS: Final[tuple[Callable[[File], list[Problem]], ...]] = (
+    _check_nodes, _check_users, _check_auth, _check_times, _check_ice,
+)  # fmt: skip
 
 
 def _secrets(

@@ -23,6 +23,7 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import CoachingError, Unavailable
 from ccwhisper.coaching.model import Node, NodeName, State
+from ccwhisper.coaching.moment import Moment
 from ccwhisper.coaching.policy import Rules
 from ccwhisper.coaching.reduce import next_timer, reduce
 from ccwhisper.coaching.trail import refused
@@ -106,12 +107,14 @@ class Engine:
         audit: Callable[[fx.Audit, float], None] = lambda _row, _at: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        scribe: Callable[[Moment], None] = lambda _moment: None,
     ) -> None:
         self.rules = rules
         self.state = State(nodes=MappingProxyType({name: Node(name) for name in nodes}))
         self.log = NoticeLog()
         self._port = port
         self._audit = audit
+        self._scribe = scribe
         self._clock = clock
         self._wall = wall
         self._queue: Queue[tuple[ev.Fact | cmd.Request, AsyncResult[State] | None, float | None]] = Queue()
@@ -190,8 +193,12 @@ class Engine:
                 answer.set_exception(error)
             gevent.sleep(0.05)  # a due Tick that fails would come again at once
             return
-        self.state = state
+        before, self.state = self.state, state
         at = self._wall()
+        try:
+            self._scribe(Moment(before, state, event, effects, at, switch_at))
+        except Exception:
+            logger.exception("what is recorded was not noted")
         notices: list[fx.Notice] = []
         for effect in effects:
             try:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ccwhisper.coaching.modes import Talk
 from ccwhisper.coaching.policy import PolicyPart, Tone
+from ccwhisper.coaching.recorded import Whispers
 
 _USER: Final = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -63,6 +64,12 @@ def _loopback(value: str) -> str:
     return value
 
 
+def _folder(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9_./+-]{0,255}", value) or ".." in value.split("/"):
+        raise ValueError("must be a path from the root of letters, digits and / . _ + - : a command for the switch")
+    return value
+
+
 def _ice(value: str) -> str:
     if not re.fullmatch(r"(stuns?|turns?):[A-Za-z0-9.:\[\]-]{1,253}(\?transport=(udp|tcp))?", value):
         raise ValueError("must be a URI such as stun:stun.example.org or turns:turn.example.org:443?transport=tcp")
@@ -80,6 +87,7 @@ Part = Annotated[
     ],
     Field(strict=False),  # TOML has arrays only
 ]
+Folder = Annotated[str, AfterValidator(_folder)]
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
 
 
@@ -142,13 +150,16 @@ class Auth(_Section):
 
 class Node(_Section):
     """One FreeSWITCH and its Event Socket. `browsers` is its WebSocket for coaches' browsers; without it nobody can
-    coach from the browser there."""
+    coach from the browser there. `recordings` is the folder of what is recorded as that switch sees it,
+    `recordings_here` the same one as the service does, where they are not that of [recording]."""
 
     name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dot, dash, underscore")]
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8021
     password_env: EnvName
     browsers: Annotated[str, AfterValidator(_loopback)] | None = None
+    recordings: Folder | None = None
+    recordings_here: Annotated[str, Field(min_length=1)] | None = None
 
 
 def _database(value: str) -> str:
@@ -244,6 +255,9 @@ class Queue(_Section):
     modes: Annotated[list[Way], AfterValidator(_listening_first)] | None = None
     talk: Literal["open", "push"] | None = None
     tell_listening: bool | None = None
+    record: bool | None = None
+    record_whisper: Literal["off", "separate", "excluded"] | None = None
+    keep_days: Annotated[int, Field(ge=1, le=36500)] | None = None
 
     @property
     def part(self) -> PolicyPart:
@@ -257,7 +271,17 @@ class Queue(_Section):
             modes=None if self.modes is None else frozenset(self.modes),
             talk=None if self.talk is None else Talk(self.talk),
             tell_listening=self.tell_listening,
+            record=self.record,
+            record_whisper=None if self.record_whisper is None else Whispers(self.record_whisper),
+            keep_days=self.keep_days,
         )
+
+
+class Recording(_Section):
+    """Where the switch writes what is recorded, until a file for people is made of it: a folder that switch and service
+    both may use. Left out, `recordings/raw` in the state directory."""
+
+    directory: Folder | None = None
 
 
 class IceServer(_Section):
@@ -340,6 +364,7 @@ class File(_Section):
     node: Annotated[list[Node], Field(min_length=1)]
     coaching: Coaching = Coaching()
     browser_phone: BrowserPhone = BrowserPhone()
+    recording: Recording = Recording()
     queue: dict[QueueName, Queue] = {}
     agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}
     device: dict[Annotated[str, AfterValidator(_user)], Device] = {}

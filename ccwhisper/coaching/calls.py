@@ -33,5 +33,7 @@ def call_between(node: NodeName, a: Leg, b: Leg, rules: Rules) -> Call | None:
         name=other.caller_name if direction != "outbound" else "",
         started_at=max(a.created_at, b.created_at),
         held=a.held or b.held,
+        peer_rate=other.rate,
+        peer_buffered=other.buffered,
         obstacle=None if a.media_in_switch and b.media_in_switch else "media_not_in_switch",
     )

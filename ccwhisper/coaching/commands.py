@@ -114,6 +114,18 @@ class SetPolicy:
     origin: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Nothing of a call is recorded from now on but the time, while a card number is said; or all of it again. `agent`:
+    whose own token it is."""
+
+    actor: Actor
+    call: CallId
+    paused: bool
+    agent: AgentId | None = None
+    origin: str = ""
+
+
 # --- of agents: `agent` is whose own token it is, None when it is nobody's --------------------------------------------
 
 
@@ -157,4 +169,4 @@ class LowerHand:
 
 AgentRequest = MarkCue | ReplyToCue | RaiseHand | LowerHand
 SessionRequest = SetMode | SetTalk | SetMuted | Press | Release | TakeOver | Next | Leave
-Request = Start | SessionRequest | SendCue | SetPolicy | AgentRequest
+Request = Start | SessionRequest | SendCue | SetPolicy | PauseRecording | AgentRequest

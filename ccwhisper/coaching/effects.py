@@ -21,6 +21,7 @@ from ccwhisper.coaching.model import (
 )
 from ccwhisper.coaching.modes import Gate
 from ccwhisper.coaching.policy import Rules, Tone
+from ccwhisper.coaching.recorded import Mark, Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,16 @@ class Attach:
 @dataclass(frozen=True, slots=True)
 class TellGate:
     """Opening writes the record before the command, closing after it, so that what a leg carries is never more
-    closed than what it does."""
+    closed than what it does. Likewise a track holds what he says from before the gate opens until after it has closed,
+    and silence else, or as long as it is `paused`."""
 
     node: NodeName
     session: SessionId
     leg: LegId
     gate: Gate
     record: CoachRecord
+    track: str | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,54 @@ class ConnectCaller:
     session: SessionId
     leg: LegId
     caller: LegId
+    track: str | None = None  # of the coach: it ends with this
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCall:
+    """Begin a call's track: what the caller says on the left, what he hears on the right. The leg has its jitter buffer
+    before, if it needs one, and carries the mark from then on."""
+
+    node: NodeName
+    leg: LegId  # the caller's, never an agent's: that one hears whispers
+    file: str
+    mark: Mark
+    buffer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCoach:
+    """Begin a coach's track, with silence."""
+
+    node: NodeName
+    leg: LegId
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskTrack:
+    """A track holds silence from now on, or again what is said."""
+
+    node: NodeName
+    leg: LegId
+    file: str
+    masked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopTrack:
+    node: NodeName
+    leg: LegId
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class RememberRecording:
+    """Write the mark to the caller's leg."""
+
+    node: NodeName
+    leg: LegId
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +309,18 @@ class BeepNotHeard:
 
     session: Session
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingChanged:
+    recording: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """Its call's track is closed, or will never be heard of again; `over` says why it has ended."""
+
+    recording: Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +401,11 @@ SwitchEffect = (
     | ArmDeadman
     | DisarmDeadman
     | ConnectCaller
+    | RecordCall
+    | RecordCoach
+    | MaskTrack
+    | StopTrack
+    | RememberRecording
     | ShowLamp
     | HangUp
     | RenewLease
@@ -350,6 +419,8 @@ Notice = (
     | SessionEnded
     | NodeChanged
     | BeepNotHeard
+    | RecordingChanged
+    | RecordingEnded
     | CueChanged
     | HandRaised
     | HandLowered

@@ -205,10 +205,12 @@ class CallerLeft:
 
 @dataclass(frozen=True, slots=True)
 class GateTold:
-    """The switch accepted a gate."""
+    """The switch accepted a gate. `at`: seconds since the epoch by the service's clock, before it was told to open, or
+    after it has said that it is closed."""
 
     session: SessionId
     gate: Gate
+    at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,34 @@ class DialFailed:
 
     session: SessionId
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStarted:
+    """The switch has begun to write a track; `file` is its name without the folder."""
+
+    node: NodeName
+    leg: LegId
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStopped:
+    """The switch has closed a track: it was told to, the leg has ended, or it could write no more."""
+
+    node: NodeName
+    leg: LegId
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailed:
+    """The switch refused to begin a track."""
+
+    node: NodeName
+    leg: LegId
+    file: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +316,9 @@ Fact = (
     | CallerLeft
     | GateTold
     | DialFailed
+    | RecordStarted
+    | RecordStopped
+    | RecordFailed
     | BeepFailed
     | CommandFailed
     | PoliciesRead

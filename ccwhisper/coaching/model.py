@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from ccwhisper.coaching.centre import Centre
 from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.coaching.recorded import Mark, Recording, RecordingId, Whispers
 
 LegId = str
 CallId = str
@@ -81,6 +82,10 @@ class CoachRecord:
     roles: frozenset[str]
     queues: frozenset[str]
     passed: CallId | None = None
+    whispers: Whispers = Whispers.OFF
+    recording: RecordingId | None = None
+    track: str | None = None
+    parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class Leg:
     is_coach: bool = False
     dialin: str | None = None  # the feature code that was dialled, as the dialplan says: one of `dialin.CODES`
     wanted: str = ""  # the digits after it
+    recording: Mark | None = None  # what is recorded of it, on callers' legs
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,8 @@ class Call:
     held: bool = False
     obstacle: str | None = None  # why it cannot be coached
     taps: tuple[Tap, ...] = ()  # on the legs of either side
+    peer_rate: int = 8000  # of the other party's leg
+    peer_buffered: bool = False
 
     def leg_of(self, agent: AgentId) -> AgentLeg | None:
         """The leg of this agent in this call."""
@@ -223,6 +231,11 @@ class Session:
     reason: str | None = None  # why it is ending
     attempts: int = 0
     passed: CallId | None = None  # a call that he has moved on from, and is not brought back to
+    whispers: Whispers = Whispers.OFF  # what the policy said of them when he came to this call
+    recording: RecordingId | None = None  # that he is heard in, or would be
+    track: str | None = None  # the file that his microphone is recorded to
+    parts: int = 0  # how many files there were of him in this recording
+    masked: bool = True  # whether the switch writes silence to it
     again_until: float | None = None  # the barge key was pressed once: pressed again until then, it counts
     deadline: float | None = None  # of the phase
     press_until: float | None = None
@@ -302,4 +315,5 @@ class State:
     cues: Mapping[CueId, Cue] = field(default_factory=lambda: MappingProxyType({}))
     hands: Mapping[AgentId, Hand] = field(default_factory=lambda: MappingProxyType({}))
     centre: Centre = field(default_factory=Centre)
+    recordings: Mapping[LegId, Recording] = field(default_factory=lambda: MappingProxyType({}))  # by the caller's leg
     token: int = 0

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from ccwhisper.coaching.errors import Conflict, Forbidden
 from ccwhisper.coaching.model import Actor, Agent, AgentId, Call, Leg
 from ccwhisper.coaching.modes import Mode, Talk
+from ccwhisper.coaching.recorded import Whispers
 
 VIEW = "view_contact_center_dashboard"
 MONITOR = "monitor_live_calls"
@@ -60,6 +61,12 @@ class QueuePolicy:
     """How a session begins that does not say it."""
     tell_listening: bool = False
     """Whether the agent's panel also shows who only listens."""
+    record: bool = False
+    """Whether calls are recorded."""
+    record_whisper: Whispers = Whispers.OFF
+    """What becomes of whispers in recorded calls."""
+    keep_days: int | None = None
+    """For how long recordings are kept; None: until somebody deletes them."""
 
     def allows(self, way: str) -> bool:
         """Whether calls of this queue may be coached this way."""
@@ -77,6 +84,9 @@ class PolicyPart:
     modes: frozenset[str] | None = None
     talk: Talk | None = None
     tell_listening: bool | None = None
+    record: bool | None = None
+    record_whisper: Whispers | None = None
+    keep_days: int | None = None
 
 
 class Lamps(Enum):
@@ -112,6 +122,7 @@ class Rules:
     refresh_seconds: float = 10.0  # how often an open microphone's buffer is emptied
     lease_every: float = 3.0
     adopt_unknown_cc_agents: bool = True
+    installation: str = ""  # what ids of recordings are made of
     lamps: Lamps = Lamps.TOLD
     keys: bool = True  # whether those of a coach's phone do anything
 

@@ -7,6 +7,7 @@ Rules that hold after every turn, whatever the order of facts and requests (test
    CLOSED while the coach's own phone is not heard of.
 3. After a resync there is no session without a leg on the switch.
 4. Nobody is in a mode that the policy of his call's queue does not allow.
+5. Nothing is recorded on an agent's leg, nor of a coach where it is excluded; what nobody hears of him is silence.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import cues, dialin, keys, lamps, policies, requests, resync, taps, topology
+from ccwhisper.coaching import cues, dialin, keys, lamps, policies, recordings, requests, resync, taps, topology
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Phase, State
@@ -61,11 +62,13 @@ def _device(turn: Turn, fact: ev.DeviceWentQuiet | ev.DeviceHeard) -> None:
 def _node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
     resync.node_synced(turn, fact)
     taps.node_synced(turn, fact)
+    recordings.node_synced(turn, fact)
     turn.centre = turn.centre.read(fact.node, fact.roster)
 
 
 def _hung_up(turn: Turn, fact: ev.HungUp) -> None:
     topology.hung_up(turn, fact)
+    recordings.hung_up(turn, fact)
     turn.taps.pop(fact.leg, None)
     turn.centre = turn.centre.hung_up(fact.node, fact.leg)
 
@@ -73,6 +76,21 @@ def _hung_up(turn: Turn, fact: ev.HungUp) -> None:
 def _eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
     topology.eavesdrop_started(turn, fact)
     taps.look(turn, fact.node, fact.leg)
+
+
+def _rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
+    topology.rate_changed(turn, fact)
+    recordings.rate_changed(turn, fact)
+
+
+def _policies_read(turn: Turn, fact: ev.PoliciesRead) -> None:
+    policies.read(turn, fact)
+    recordings.policies_read(turn)
+
+
+def _tick(turn: Turn, _fact: ev.Tick) -> None:
+    topology.tick(turn)
+    recordings.tick(turn)
 
 
 def _agent_reported(turn: Turn, fact: ev.AgentReported) -> None:
@@ -107,7 +125,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.EavesdropStopped: lambda turn, fact: taps.look(turn, fact.node, fact.leg),
         ev.Tapped: taps.tapped,
         ev.LampProbed: lambda _turn, _fact: None,  # nothing has changed, and the phone is told
-        ev.RateChanged: topology.rate_changed,
+        ev.RateChanged: _rate_changed,
         ev.Inspected: topology.inspected,
         ev.DialedIn: dialin.dialed_in,
         ev.DialInRead: dialin.read,
@@ -120,10 +138,13 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.DialFailed: _dial_failed,
         ev.BeepFailed: _beep_failed,
         ev.CommandFailed: _command_failed,
-        ev.PoliciesRead: policies.read,
+        ev.PoliciesRead: _policies_read,
+        ev.RecordStarted: lambda _turn, _fact: None,  # nothing has changed, and the journal has the time
+        ev.RecordStopped: recordings.stopped,
+        ev.RecordFailed: recordings.failed,
         ev.DeviceWentQuiet: _device,
         ev.DeviceHeard: _device,
-        ev.Tick: lambda turn, _: topology.tick(turn),
+        ev.Tick: _tick,
         cmd.Start: requests.start,
         cmd.SetMode: requests.set_mode,
         cmd.SetTalk: requests.set_talk,
@@ -139,6 +160,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         cmd.RaiseHand: cues.raise_hand,
         cmd.LowerHand: cues.lower_hand,
         cmd.SetPolicy: policies.set_policy,
+        cmd.PauseRecording: recordings.pause,
     }
 )
 
@@ -150,9 +172,10 @@ def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules)
     _RULES[type(event)](turn, event)
     policies.enforce(turn)
     cues.tidy(turn)
+    recordings.settle(turn)
     taps.settle(turn)
     after, effects = turn.finish()
-    return after, [*effects, *lamps.shown(state, rules, after, turn.rules, event)]
+    return after, [*effects, *recordings.shown(state, after), *lamps.shown(state, rules, after, turn.rules, event)]
 
 
 def next_timer(state: State) -> float | None:
@@ -163,5 +186,6 @@ def next_timer(state: State) -> float | None:
         for time in (each.deadline, each.press_until, each.rearm_at, each.refresh_at)
         if time is not None
     ]
+    times += recordings.next_timer(state)
     times += [node.lease_at for node in state.nodes.values() if node.up and node.lease_at is not None]
     return min(times, default=None)

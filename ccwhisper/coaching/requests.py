@@ -9,6 +9,7 @@ from ccwhisper.coaching.errors import Conflict, Forbidden, Invalid, NotFound, Un
 from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, NodeName, Phase, Session, is_browser
 from ccwhisper.coaching.modes import PATHS, Mode, Talk
 from ccwhisper.coaching.policy import TAKE_OVER, check_allowed, check_mode, visible
+from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.coaching.turn import Turn
 
 NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
@@ -77,6 +78,7 @@ def prepare(
         talk=ask.talk or turn.policy(call).talk,
         follow=ask.follow,
         started_at=ask.at,
+        whispers=turn.policy(call).record_whisper if call else Whispers.OFF,
     )
     if call and leg and not leg.buffered:
         turn.buffer(call, leg, session)  # while the phone rings: some time before anything attaches
@@ -258,7 +260,7 @@ def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
     session = turn.change(session, phase=Phase.TAKING_OVER, mode=Mode.LISTEN, wanted=Mode.LISTEN,
                           deadline=turn.now + turn.rules.take_over_timeout)  # fmt: skip
     turn.tell(session)
-    turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller))
+    turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller, session.track))
     turn.audit("take_over", session, "")
 
 

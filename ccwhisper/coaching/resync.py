@@ -113,6 +113,10 @@ def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
         rate=leg.rate,
         started_at=record.started_at,
         passed=record.passed,
+        whispers=record.whispers,
+        recording=record.recording,
+        track=record.track,
+        parts=record.parts,
         deadline=None if leg.answered else turn.now + turn.rules.ring_seconds,
     )
     turn.change(session)

@@ -82,6 +82,9 @@ def refused(state: State, request: cmd.Request, code: str) -> fx.Audit:
         return replace(row, agent=request.agent)
     if isinstance(request, cmd.SetPolicy):
         return row
+    if isinstance(request, cmd.PauseRecording):
+        call = state.calls.get(request.call)
+        return replace(row, agent=request.agent, call=request.call, node=call.node if call else None)
     known = state.sessions.get(request.session)
     if known is None:
         return replace(row, session=request.session)
@@ -117,6 +120,8 @@ def _asked(request: cmd.Request) -> tuple[str, str]:
             return "reply", request.reply.value
         case cmd.SetPolicy():
             return "policy", request.queue
+        case cmd.PauseRecording():
+            return "pause_recording" if request.paused else "resume_recording", ""
         case cmd.RaiseHand():
             return "hand", request.note
         case _:  # cmd.LowerHand

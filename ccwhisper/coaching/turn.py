@@ -35,6 +35,7 @@ from ccwhisper.coaching.model import (
 )
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
 from ccwhisper.coaching.policy import QueuePolicy, Rules
+from ccwhisper.coaching.recorded import Recording
 
 
 class Turn:
@@ -53,6 +54,7 @@ class Turn:
         self.sessions: dict[SessionId, Session] = dict(state.sessions)
         self.cues: dict[CueId, Cue] = dict(state.cues)
         self.hands: dict[AgentId, Hand] = dict(state.hands)
+        self.recordings: dict[LegId, Recording] = dict(state.recordings)
         self.centre = state.centre
         self.token = state.token
         self.effects: list[fx.Effect] = []
@@ -202,6 +204,7 @@ class Turn:
             attempts=0,
             passed=None,
             again_until=None,
+            whispers=self.policy(call).record_whisper,
         )
         if changed.mode is Mode.WHISPER:
             self.beep(changed, "whisper")  # a new call: the agent is told again
@@ -311,6 +314,10 @@ class Turn:
             roles=session.coach.roles,
             queues=session.coach.queues,
             passed=session.passed,
+            whispers=session.whispers,
+            recording=session.recording,
+            track=session.track,
+            parts=session.parts,
         )
 
     def audit(self, action: str, session: Session, detail: str = "") -> None:
@@ -343,10 +350,29 @@ class Turn:
             return
         refresh = self.now + self.rules.refresh_seconds if want is not Gate.CLOSED else None
         changed = replace(session, asked=want, refresh_at=refresh)
+        changed = replace(changed, masked=self._masked(changed))
         self.sessions[session.id] = changed
         # In any phase: a coach whose turn to attach anew has not come is still where he was.
         if self.node_up(session.node):
-            self.effects.append(fx.TellGate(session.node, session.id, session.leg, want, self.write(changed)))
+            who = session.node, session.id, session.leg
+            paused = self._paused(session)
+            self.effects.append(fx.TellGate(*who, want, self.write(changed), session.track, paused))
+
+    def _paused(self, session: Session) -> bool:
+        recording = self.recordings.get(session.peer) if session.peer else None
+        return recording is not None and recording.paused is not None
+
+    def _masked(self, session: Session) -> bool:
+        """Whether a coach's track is to hold silence."""
+        return session.asked in (None, Gate.CLOSED) or self._paused(session)
+
+    def _mask(self) -> None:
+        """Tracks are silent or not as the gates are, and as somebody has paused them."""
+        for session in self.touched():
+            masked = self._masked(session)
+            if session.track and session.masked is not masked:
+                self.effects.append(fx.MaskTrack(session.node, session.leg, session.track, masked))
+                self.sessions[session.id] = replace(session, masked=masked)
 
     def _grant(self) -> None:
         """A mode that was asked for before listening was established, or while somebody was on hold."""
@@ -365,6 +391,7 @@ class Turn:
         closing = [each for each in self.effects if isinstance(each, fx.TellGate) and each.gate is Gate.CLOSED]
         opening = [each for each in self.effects if each not in closing]
         self.effects = [*closing, *pending, *opening]
+        self._mask()
         for session in self.touched():
             self._remember(session)
         for name, node in self.nodes.items():
@@ -391,6 +418,7 @@ class Turn:
             cues=MappingProxyType(self.cues),
             hands=MappingProxyType(self.hands),
             centre=self.centre,
+            recordings=MappingProxyType(self.recordings),
             token=self.token,
         )
         return state, self.effects

@@ -54,7 +54,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """An agent has come into the call, the first one too."""
+    """An agent has come into the call, the first one too. Of a coach who has taken it over `call` is empty."""
 
     WHAT: ClassVar[str] = "party"
     at: float
@@ -167,8 +167,20 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """A raw track is not what it should be: not_recorded (the switch would not begin it; `text` is what it said) or
+    cut_short (it was closed before its time)."""
+
+    WHAT: ClassVar[str] = "problem"
+    at: float
+    code: str
+    text: str
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """The recording is over: call_ended, policy, or lost where the end was not seen."""
+    """The recording is over: call_ended, policy, codec (another one goes on), or lost where the end was not seen."""
 
     WHAT: ClassVar[str] = "stop"
     at: float
@@ -176,12 +188,30 @@ class Stop:
 
 
 Line = (
-    Start | Begun | Ended | Party | Coach | Mode | Gate | Left | Beep | Cue | Reply | Hand | Hold | Pause | Stop
+    Start | Begun | Ended | Party | Coach | Mode | Gate | Left | Beep | Cue | Reply | Hand | Hold | Pause | Problem
+    | Stop
 )  # fmt: skip
 
 _KINDS: Final[Mapping[str, type[Line]]] = {
     kind.WHAT: kind
-    for kind in (Start, Begun, Ended, Party, Coach, Mode, Gate, Left, Beep, Cue, Reply, Hand, Hold, Pause, Stop)
+    for kind in (
+        Start,
+        Begun,
+        Ended,
+        Party,
+        Coach,
+        Mode,
+        Gate,
+        Left,
+        Beep,
+        Cue,
+        Reply,
+        Hand,
+        Hold,
+        Pause,
+        Problem,
+        Stop,
+    )
 }
 
 

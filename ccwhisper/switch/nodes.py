@@ -23,7 +23,7 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import CoachRecord, LegId, SessionId
 from ccwhisper.coaching.modes import Gate
-from ccwhisper.switch import callcenter, records
+from ccwhisper.switch import callcenter, recording, records
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch.commands import Command
 from ccwhisper.switch.dialling import admit, decline, ring
@@ -45,12 +45,13 @@ SECOND_LOOK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """Where a node's Event Socket is."""
+    """Where a node's Event Socket is, and the folder, as that switch sees it, where it writes what is recorded."""
 
     name: str
     host: str
     port: int
     password: str
+    recordings: str = "/nonexistent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class SwitchNode:
 
     def __init__(self, address: NodeAddress, settings: SwitchSettings) -> None:
         self.name = address.name
+        self._folder = address.recordings
         self._settings = settings
         self._post: ev.Post = lambda _fact, _at=None: None
         self._queue: Queue[tuple[int, fx.SwitchEffect]] = Queue()
@@ -226,6 +228,8 @@ class SwitchNode:
             case fx.HangUp():
                 # "No such channel": the leg was gone before its hang-up was heard of.
                 self._post(ev.HungUp(self.name, effect.leg, ""))
+            case fx.RecordCall() | fx.RecordCoach():
+                self._post(ev.RecordFailed(self.name, effect.leg, effect.file, why))
             case fx.ArmDeadman():
                 # A key that the switch will not watch over must not be held.
                 self._post(ev.EavesdropStarted(self.name, effect.target))
@@ -283,13 +287,7 @@ class SwitchNode:
         # The buffer alone is not enough (SWITCH_MESSAGE_INDICATE_BRIDGE in switch_core_media.c). Without the variable
         # the leg's next bridge pauses it: the next caller of an agent who stays off-hook. And one that was paused by
         # the bridge that the leg is in stays paused when it is set again.
-        self._all(
-            [
-                cmd.uuid_setvar(effect.leg, "rtp_jitter_buffer_during_bridge", "true"),
-                cmd.jitterbuffer(effect.leg, self._settings.jitter_buffer_ms),
-                cmd.jitterbuffer_resume(effect.leg),
-            ]
-        )
+        self._all(self._buffer(effect.leg))
 
     @_do.register
     def _attach(self, effect: fx.Attach) -> None:
@@ -300,8 +298,14 @@ class SwitchNode:
         write = _write(effect.leg, effect.record)
         move = cmd.eavesdrop_gate(effect.leg, str(effect.gate.digit))
         news = _news(effect.leg, effect.record)
-        self._all([move, write, news] if effect.gate is Gate.CLOSED else [write, move, news])
-        self._post(ev.GateTold(effect.session, effect.gate))
+        closing = effect.gate is Gate.CLOSED
+        around = [move, write] if closing else [write, move]
+        if effect.track:
+            mask = recording.mask(effect.leg, self._folder, effect.track, closing or effect.paused)
+            around = [*around, mask] if closing else [mask, *around]
+        began = time.time()
+        self._all([*around, news], but=recording.VERB)
+        self._post(ev.GateTold(effect.session, effect.gate, time.time() if closing else began))
 
     @_do.register
     def _refresh_gate(self, effect: fx.RefreshGate) -> None:
@@ -336,7 +340,37 @@ class SwitchNode:
 
     @_do.register
     def _connect_caller(self, effect: fx.ConnectCaller) -> None:
-        self._all([cmd.uuid_setvar_multi(effect.leg, records.TAKEN_OVER), cmd.uuid_bridge(effect.leg, effect.caller)])
+        stop = [recording.stop(effect.leg, self._folder, effect.track)] if effect.track else []
+        marks = cmd.uuid_setvar_multi(effect.leg, records.TAKEN_OVER)
+        self._all([*stop, marks, cmd.uuid_bridge(effect.leg, effect.caller)], but=recording.VERB)
+
+    @_do.register
+    def _record_call(self, effect: fx.RecordCall) -> None:
+        # The leg's input is flushed when a recording begins: without a buffer, which may be as young as this, the agent
+        # misses a frame or two of the caller's.
+        before = self._buffer(effect.leg) if effect.buffer else []
+        start = recording.start(effect.leg, self._folder, effect.file, "call")
+        mark = cmd.uuid_setvar(effect.leg, records.RECORDING, records.dump_mark(effect.mark))
+        for command, result in zip([*before, start, mark], self.link.pipeline([*before, start, mark]), strict=True):
+            if isinstance(result, SwitchError) and (command is start or not isinstance(result, CommandRefused)):
+                raise result
+
+    @_do.register
+    def _record_coach(self, effect: fx.RecordCoach) -> None:
+        start = recording.start(effect.leg, self._folder, effect.file, "coach")
+        self._all([start, recording.mask(effect.leg, self._folder, effect.file, masked=True)])
+
+    @_do.register
+    def _mask_track(self, effect: fx.MaskTrack) -> None:
+        self.link.api(recording.mask(effect.leg, self._folder, effect.file, effect.masked))
+
+    @_do.register
+    def _stop_track(self, effect: fx.StopTrack) -> None:
+        self.link.api(recording.stop(effect.leg, self._folder, effect.file))
+
+    @_do.register
+    def _remember_recording(self, effect: fx.RememberRecording) -> None:
+        self.link.api(cmd.uuid_setvar(effect.leg, records.RECORDING, records.dump_mark(effect.mark)))
 
     @_do.register
     def _hang_up(self, effect: fx.HangUp) -> None:
@@ -355,10 +389,20 @@ class SwitchNode:
             if row.get("task_group") == group and number.isdigit() and int(number) < mine:
                 self.link.api(cmd.sched_del(int(number)))
 
-    def _all(self, commands: list[Command]) -> None:
-        """Send all in one go, in order; raise the first refusal."""
-        for result in self.link.pipeline(commands):
-            if isinstance(result, SwitchError):
+    def _buffer(self, leg: LegId) -> list[Command]:
+        return [
+            cmd.uuid_setvar(leg, "rtp_jitter_buffer_during_bridge", "true"),
+            cmd.jitterbuffer(leg, self._settings.jitter_buffer_ms),
+            cmd.jitterbuffer_resume(leg),
+        ]
+
+    def _all(self, commands: list[Command], but: str = "") -> None:
+        """Send all in one go, in order; raise the first refusal. Commands of the verb `but` may be refused: a gate
+        moves, whatever has become of a recording."""
+        for command, result in zip(commands, self.link.pipeline(commands), strict=True):
+            if isinstance(result, CommandRefused) and but and command.label.startswith(but):
+                logger.warning("%s on %s: %s", command.label, self.name, result)
+            elif isinstance(result, SwitchError):
                 raise result
 
 

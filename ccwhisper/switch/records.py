@@ -10,6 +10,10 @@ On a leg that has dialled in and is not a coach's yet, the dialplan writes two:
     ccw_dialin   which feature code it was
     ccw_wanted   the digits after it
 
+On a caller's leg that is recorded there is one:
+
+    ccw_recording  the Mark as JSON in base64url
+
 Headers of an INVITE become `variable_sip_*` only, so a caller cannot write these.
 """
 
@@ -26,17 +30,20 @@ import orjson
 
 from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.coaching.recorded import Mark, Whispers
 
 ROLE, LEASE, SESSION, GATE = "ccw_role", "ccw_lease", "ccw_session", "ccw_gate"
 DIALIN, WANTED = "ccw_dialin", "ccw_wanted"
+RECORDING = "ccw_recording"
 COACH = "coach"
 
-_ENUMS: Mapping[str, type[Gate] | type[Mode] | type[Talk] | type[Follow]] = {
+_ENUMS: Mapping[str, type[Gate] | type[Mode] | type[Talk] | type[Follow] | type[Whispers]] = {
     "mode": Mode,
     "wanted": Mode,
     "talk": Talk,
     "follow": Follow,
     "gate": Gate,
+    "whispers": Whispers,
 }
 _SETS = ("permissions", "roles", "queues")
 
@@ -48,13 +55,35 @@ def dump(record: CoachRecord) -> str:
         plain[name] = plain[name].value
     for name in _SETS:
         plain[name] = sorted(plain[name])
+    return _word(plain)
+
+
+def _word(plain: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(plain)).decode().rstrip("=")
+
+
+def _plain(text: str) -> Any:
+    return orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+def dump_mark(mark: Mark) -> str:
+    """The mark of a recording as one word of URL-safe characters."""
+    return _word(asdict(mark) | {"whispers": mark.whispers.value})
+
+
+def load_mark(text: str) -> Mark | None:
+    """The mark that `dump_mark` wrote; None when the text is no such thing."""
+    try:
+        plain = _plain(text)
+        return Mark(**{**plain, "whispers": Whispers(plain["whispers"])})
+    except (ValueError, TypeError, KeyError, binascii.Error):
+        return None
 
 
 def load(text: str) -> CoachRecord | None:
     """The record that `dump` wrote, or None when the text is no such thing (an older release, or somebody's toy)."""
     try:
-        plain = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        plain = _plain(text)
         known = {each.name for each in fields(CoachRecord)}
         if not isinstance(plain, dict) or set(plain) != known:
             return None

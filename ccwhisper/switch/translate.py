@@ -10,6 +10,7 @@ from typing import Final
 
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Leg
+from ccwhisper.coaching.recorded import recording_of
 from ccwhisper.switch import callcenter, lamps, records
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.keypad import KEY_EVENT
@@ -24,6 +25,8 @@ EVENTS: Final = (
     "CHANNEL_HANGUP",
     "MEDIA_BUG_START",
     "MEDIA_BUG_STOP",
+    "RECORD_START",
+    "RECORD_STOP",
     "CODEC",
     "PRESENCE_PROBE",
     "BACKGROUND_JOB",
@@ -90,6 +93,11 @@ def facts(node: str, event: Event, installation: str) -> Iterator[ev.Fact]:
         case "MEDIA_BUG_STOP":
             if headers.get("Media-Bug-Function") == "eavesdrop":
                 yield ev.EavesdropStopped(node, leg)
+        case "RECORD_START" | "RECORD_STOP":
+            file = headers.get("Record-File-Path", "").rpartition("/")[2]
+            if recording_of(file):
+                kind = ev.RecordStarted if event.name == "RECORD_START" else ev.RecordStopped
+                yield kind(node, leg, file)
         case "CODEC":
             # A re-INVITE raises this for the write codec alone: switch_core_media_set_codec sets the new read codec up
             # in the old one's place, and so nothing seems to have changed. What a leg reads is no help: an eavesdrop or
@@ -136,6 +144,7 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
         is_coach=ours,
         dialin=get(f"variable_{records.DIALIN}"),
         wanted=_text(get(f"variable_{records.WANTED}")),
+        recording=records.load_mark(get(f"variable_{records.RECORDING}", "")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +11,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.centre import Doing, Member, Status
 from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.coaching.recorded import Whispers, track_file
 from ccwhisper.switch import records
 from ccwhisper.switch.frames import Event
 from ccwhisper.switch.translate import EVENTS, facts, leg_of, raised_at
@@ -19,7 +21,8 @@ pytestmark = pytest.mark.unit
 OURS = "installation-1"
 RECORD = CoachRecord("s1", "carla", 'Carla "C" \\ ünïcode', "9001@dom", "ana", "a1", "call", "c1", Mode.WHISPER,
                      Mode.WHISPER, Talk.PUSH, False, Follow.AGENT, Gate.AGENT, 1.5, frozenset({"p"}),
-                     frozenset({"r1", "r2"}), frozenset())  # fmt: skip
+                     frozenset({"r1", "r2"}), frozenset(), whispers=Whispers.SEPARATE, recording="r", track="t.wav",
+                     parts=2)  # fmt: skip
 
 
 def said(name: str, **headers: str) -> list[Any]:
@@ -114,6 +117,7 @@ def test_what_a_client_sent_says_nothing(name: str) -> None:
         "Media-Bug-Function": "eavesdrop",
         "Channel-Write-Codec-Rate": "16000",
         "to": "coach-1001@dom",
+        "Record-File-Path": f"/srv/raw/{track_file(str(UUID(int=1)), 's1')}",
     }
     assert list(facts("n", Event(whole, ""), OURS))
     assert not list(facts("n", Event({**whole, "Command": f"sendevent {name}"}, ""), OURS))
