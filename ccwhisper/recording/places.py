@@ -1,0 +1,288 @@
+"""Where files of recordings are: a folder, or a bucket of an S3-compatible store. A name is a path in it, with slashes.
+
+What is kept is there whole or not at all: in a folder under another name until it is on the disk, in a bucket because
+the store sees to it, and then it is read back and compared before anybody lets go of the original.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from errno import EDQUOT, EFBIG, ENOSPC
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+CHECKSUM: Final = ".sha256"
+"""Of a raw track that was sent: its SHA-256 is in a file beside it, which comes last."""
+
+_PIECE: Final = 1 << 20
+
+
+class PlaceError(Exception):
+    """A place that cannot be used now. `code` is place_unreachable, disk_full or checksum_wrong."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How buckets are reached: an endpoint where it is not Amazon's, and the environment variables with the keys."""
+
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    key_env: str = "AWS_ACCESS_KEY_ID"
+    secret_env: str = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
+
+
+class Place(Protocol):
+    """Every method raises PlaceError."""
+
+    def path(self, name: str) -> Path | None:
+        """Where a file is on this machine, if it is."""
+
+    def keep(self, name: str, source: Path) -> None:
+        """Keep what is in a file, in place of what was; it is there, and whole, when this returns. The source stays
+        or is moved."""
+
+    def read(self, name: str) -> bytes | None:
+        """What is in a small file; None: there is none."""
+
+    def fetch(self, name: str, target: Path) -> bool:
+        """Copy one into a file; False: there is none."""
+
+    def remove(self, name: str) -> None:
+        """One that is not there is fine."""
+
+    def files(self) -> Iterator[tuple[str, float]]:
+        """The names of all, and when they were written (epoch)."""
+
+
+def place(where: str, access: Access, environ: Mapping[str, str] = os.environ) -> Place:
+    """A folder's path, or s3://bucket/prefix."""
+    if not where.startswith("s3://"):
+        return Folder(Path(where))
+    url = urlsplit(where)
+    return Bucket(url.netloc, url.path.strip("/"), access, environ)
+
+
+class Folder:
+    """On a disk of this machine, or one that is shared with it. It is never made here: a folder that is not there may
+    be a disk that is not mounted. `own` is one that may be made."""
+
+    def __init__(self, folder: Path, own: bool = False) -> None:
+        self.folder = folder
+        if own:
+            with _said(folder):
+                folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+    def path(self, name: str) -> Path | None:
+        """Where it is, or would be."""
+        with _said(self.folder):
+            if not self.folder.is_dir():
+                raise PlaceError("place_unreachable", f"there is no folder {self.folder}")
+        return self.folder / name
+
+    def keep(self, name: str, source: Path) -> None:
+        """Moved where that is possible."""
+        target = self.folder / name
+        part = target.with_name(f".{target.name}.part")
+        with _said(self.folder):
+            target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            try:
+                source.replace(part)
+            except OSError:
+                try:
+                    shutil.copyfile(source, part)
+                except OSError:
+                    part.unlink(missing_ok=True)
+                    raise
+            sync(part)
+            part.replace(target)
+            sync(target.parent)
+
+    def read(self, name: str) -> bytes | None:
+        """See Place."""
+        with _said(self.folder):
+            try:
+                return (self.folder / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, name: str, target: Path) -> bool:
+        """See Place."""
+        with _said(self.folder):
+            try:
+                shutil.copyfile(self.folder / name, target)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def remove(self, name: str) -> None:
+        """See Place. Folders that are empty then go, too."""
+        path = self.folder / name
+        with _said(self.folder):
+            path.unlink(missing_ok=True)
+            for parent in list(path.parents)[: len(Path(name).parents) - 1]:
+                with contextlib.suppress(OSError):  # not empty, or gone
+                    parent.rmdir()
+
+    def files(self) -> Iterator[tuple[str, float]]:
+        """See Place."""
+        with _said(self.folder):
+            if not self.folder.is_dir():
+                raise PlaceError("place_unreachable", f"there is no folder {self.folder}")
+            for root, folders, names in os.walk(self.folder):
+                folders[:] = [each for each in folders if not each.startswith(".")]
+                for name in names:
+                    path = Path(root, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        yield path.relative_to(self.folder).as_posix(), path.stat().st_mtime
+
+
+class Bucket:
+    """A bucket, or what is below a prefix in it."""
+
+    def __init__(self, bucket: str, prefix: str, access: Access, environ: Mapping[str, str]) -> None:
+        from obstore.store import S3Store  # noqa: PLC0415 - who has no bucket need not have it
+
+        self._where = f"s3://{bucket}/{prefix}".rstrip("/")
+        options: dict[str, Any] = {}
+        if access.endpoint:
+            options = {"endpoint": access.endpoint, "virtual_hosted_style_request": False}
+        self._store = S3Store(
+            bucket,
+            prefix=prefix or None,
+            region=access.region,
+            access_key_id=environ.get(access.key_env, ""),
+            secret_access_key=environ.get(access.secret_env, ""),
+            checksum_algorithm="SHA256",
+            client_options={"allow_http": bool(access.endpoint and access.endpoint.startswith("http:"))},
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
+            **options,
+        )
+
+    def path(self, name: str) -> Path | None:  # noqa: ARG002 - nothing of a bucket is on this machine
+        """Nothing is."""
+        return None
+
+    def keep(self, name: str, source: Path) -> None:
+        """See Place."""
+        import obstore  # noqa: PLC0415
+
+        with self._saying(), source.open("rb") as file:
+            obstore.put(self._store, name, file)
+        there, here = hashlib.sha256(), hashlib.sha256()
+        with self._saying():
+            for piece in obstore.get(self._store, name).stream(min_chunk_size=_PIECE):
+                there.update(piece)
+        with source.open("rb") as file:
+            while piece := file.read(_PIECE):
+                here.update(piece)
+        if there.digest() != here.digest():
+            raise PlaceError("checksum_wrong", f"{self._where} gives back something else for {name}")
+
+    def read(self, name: str) -> bytes | None:
+        """See Place."""
+        import obstore  # noqa: PLC0415
+
+        with self._saying():
+            try:
+                return bytes(obstore.get(self._store, name).bytes())
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, name: str, target: Path) -> bool:
+        """See Place."""
+        import obstore  # noqa: PLC0415
+
+        with self._saying():
+            try:
+                stream = obstore.get(self._store, name).stream(min_chunk_size=_PIECE)
+            except FileNotFoundError:
+                return False
+            with target.open("wb") as file:
+                for piece in stream:
+                    file.write(piece)
+        return True
+
+    def remove(self, name: str) -> None:
+        """See Place."""
+        import obstore  # noqa: PLC0415
+
+        with self._saying(), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, name)
+
+    def files(self) -> Iterator[tuple[str, float]]:
+        """See Place."""
+        import obstore  # noqa: PLC0415
+
+        with self._saying():
+            for page in obstore.list(self._store):
+                for each in page:
+                    yield each["path"], each["last_modified"].timestamp()
+
+    @contextlib.contextmanager
+    def _saying(self) -> Iterator[None]:
+        from obstore.exceptions import BaseError  # noqa: PLC0415
+
+        try:
+            yield
+        except PlaceError:
+            raise
+        except (BaseError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # a file of this machine
+                raise _of(error, self._where) from None
+            text = re.split(r"[\n<]|Debug source", str(error))[0].strip(" :-")
+            raise PlaceError("place_unreachable", f"{self._where}: {text[:200]}") from None
+
+
+def verified(where: Place, name: str, room: Path) -> Path | None:
+    """A raw track to be read on this machine, None where there is none. One that was sent is compared with its
+    checksum; in a bucket one without is not there yet. Raises PlaceError (`checksum_wrong`)."""
+    wanted = where.read(name + CHECKSUM)
+    path = where.path(name)
+    if path is None:
+        path = room / name
+        if wanted is None or not where.fetch(name, path):
+            return None
+    if wanted is not None and path.exists() and digest(path) != wanted.decode(errors="replace").strip():
+        raise PlaceError("checksum_wrong", f"{name} is not what was sent: it came in part, or was changed")
+    return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises PlaceError."""
+    with _said(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _said(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _of(error, str(where)) from None
+
+
+def _of(error: OSError, where: str) -> PlaceError:
+
+    code = "disk_full" if error.errno in (ENOSPC, EDQUOT, EFBIG) else "place_unreachable"
+    return PlaceError(code, f"{where}: {error.strerror or error}")
