@@ -51,12 +51,19 @@ def doctor(out: Output, path: Path, host: str | None, port: int, password_env: s
         if config:
             for node in config.nodes:
                 secret = config.passwords[node.name].get_secret_value()
-                targets.append(Target(node.name, node.host, node.port, secret))
+                targets.append(Target(node.name, node.host, node.port, secret, _address(node.browsers)))
             users = [user for entry in config.agents.values() for user in entry.users]
     for target in targets:
         about, lacking = visit(target, users)
         sections.append(_section(target.name, about, lacking))
     _tell(out, sections)
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _configuration(path: Path) -> tuple[Config | None, list[Finding]]:

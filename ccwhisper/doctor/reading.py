@@ -1,7 +1,7 @@
 """Asking a node about itself, through one connection of the Event Socket and with commands that only read.
 
-One exception to "through the Event Socket": no command tells the limit of open files, so where the switch runs on this
-machine it is read from /proc, by the process id that the switch wrote beside its databases.
+Two exceptions to "through the Event Socket". No command tells the limit of open files, so where the switch runs on this
+machine it is read from /proc, by the process id that the switch wrote beside its databases. And `door` has the other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -18,15 +18,13 @@ from xml.etree.ElementTree import Element
 import orjson
 
 from ccwhisper.coaching.model import Leg
-from ccwhisper.doctor.snapshot import FILES, MODULES, AgentUser, Room, Snapshot
+from ccwhisper.doctor import door
+from ccwhisper.doctor.snapshot import FILES, MODULES, AgentUser, Ask, Room, Snapshot
 from ccwhisper.switch import commands as cmd
 from ccwhisper.switch import inspection
 from ccwhisper.switch.commands import Command
 from ccwhisper.switch.errors import UnsafeArgument
 from ccwhisper.switch.translate import leg_of
-
-Ask = Callable[[Sequence[Command]], list[str | None]]
-"""Answers in the order of the commands; None where the switch refused one. Raises SwitchError when it is gone."""
 
 STRANGERS: Final = ("203.0.113.1", "2001:db8::1")
 """Addresses of documentation (RFC 5737, RFC 3849), which nobody has."""
@@ -41,10 +39,18 @@ MOST_LEGS: Final = 200
 _SET = re.compile(rf"({'|'.join(BUFFER)})=(\S+)")
 
 
-def read(ask: Ask, password: str, users: Collection[str] = (), *, local: bool = False) -> Snapshot:
+def read(
+    ask: Ask,
+    password: str,
+    users: Collection[str] = (),
+    *,
+    local: bool = False,
+    browsers: tuple[str, int] | None = None,
+) -> Snapshot:
     """Ask everything. `users`: the agents' directory users of the configuration file; `local`: the node is on this
-    machine. Takes about half a second, most of it for the test of the timer."""
-    return _Reading(ask).snapshot(password, users, local)
+    machine; `browsers`: where the service is to find the profile of coaches' browsers. Takes about half a second, most
+    of it for the test of the timer."""
+    return _Reading(ask).snapshot(password, users, local, browsers)
 
 
 class _Reading:
@@ -52,7 +58,9 @@ class _Reading:
         self._ask = ask
         self._unread: list[str] = []
 
-    def snapshot(self, password: str, users: Collection[str], local: bool) -> Snapshot:
+    def snapshot(
+        self, password: str, users: Collection[str], local: bool, browsers: tuple[str, int] | None
+    ) -> Snapshot:
         modules = dict(zip(MODULES, self._ask([inspection.module_exists(each) for each in MODULES]), strict=True))
         lists = self._lists()
         files = {file: self._xml(inspection.configuration(file)) for file in FILES}
@@ -78,6 +86,7 @@ class _Reading:
             clock_ahead=_ahead(epoch, before, after),
             frame_ms=_mean(self._one(inspection.timer_test()) or ""),
             open_files=self._open_files() if local else None,
+            door=door.look(self._ask, files["sofia.conf"], browsers, local),
             unread=tuple(self._unread),
         )
 

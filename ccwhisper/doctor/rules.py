@@ -72,6 +72,27 @@ NODE: Final[Mapping[str, Rule]] = MappingProxyType(
         "browsers_exposed": Rule(
             _E, "The profile of coaches' browsers has no passwords: whoever reaches it can register there."
         ),
+        "browsers_profile_missing": Rule(
+            _E, "The configuration lets coaches speak from their browsers, and nobody's browser can be rung."
+        ),
+        "browsers_unreachable": Rule(
+            _E, "The service connects there for every open page; where nobody answers no browser can be rung."
+        ),
+        "browsers_context_exists": Rule(
+            _E, "Who gets to the profile past the service reaches numbers of the dialplan."
+        ),
+        "browsers_register_users": Rule(
+            _E, "Who gets to the profile past the service registers as a user of the directory, and takes his calls."
+        ),
+        "browsers_cannot_register": Rule(_E, "The service registers each page there, and has no password."),
+        "browsers_addresses_refused": Rule(
+            _W, "A coach's browser there is refused with INCOMPATIBLE_DESTINATION as soon as it answers."
+        ),
+        "browsers_media_on_loopback": Rule(_W, "Only a browser on the switch's own machine reaches its media there."),
+        "browsers_media_private": Rule(_N, "Browsers outside that network hear nothing without a TURN server."),
+        "browsers_certificate_missing": Rule(_E, "Media of a browser is encrypted with it; without, calls fail."),
+        "opus_bits_many": Rule(_W, "Browsers then send more than 45 kbit/s, or whatever they like."),
+        "opus_rate_high": Rule(_W, "Browsers then spend bits on what no telephone plays."),
         "extended_info_parsing": Rule(_E, "An INFO without authentication then runs commands on the switch."),
         "fire_message_events": Rule(_E, "A SIP message then raises events, from strangers too."),
         "bypass_media": Rule(_E, "Media that passes by the switch cannot be coached: the coach hears nothing."),
@@ -117,6 +138,9 @@ SERVICE: Final[Mapping[str, Rule]] = MappingProxyType(
         "token_audience_unchecked": Rule(
             _W, "The identity provider's tokens for other applications are then believed here, too."
         ),
+        "certificate_expires": Rule(_W, "Browsers show a warning in the place of the page once it has."),
+        "key_open": Rule(_W, "Who has the key can pretend to be the service."),
+        "ice_server_unknown": Rule(_W, "Coaches whose browsers need it are not heard."),
         "http_beyond_loopback": Rule(_W, "HTTP is not encrypted: tokens can be read on the way."),
     }
 )

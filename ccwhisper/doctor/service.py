@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from ccwhisper import certificates
 from ccwhisper.config import Config, ConfigError
 from ccwhisper.doctor.rules import Finding
 
@@ -54,11 +57,50 @@ def configuration(config: Config, unusable: Callable[[], tuple[str, str] | None]
             "token_audience_unchecked", "auth.audience", "is not set",
             f'{path}: [auth] audience = "…", as the identity provider writes it into tokens for this service',
         )  # fmt: skip
-    if not _loopback(config.service.host):
+    yield from _certificate(config)
+    for name in _ice_hosts(config):
+        try:
+            socket.getaddrinfo(name, None)
+        except OSError as error:
+            yield Finding(
+                "ice_server_unknown", name, f"has no address here: {error.strerror}",
+                f"{path}: [[browser_phone.ice_servers]] urls, or mend the name; browsers ask their own name servers",
+            )  # fmt: skip
+    if config.tls is None and not _loopback(config.service.host):
         yield Finding(
             "http_beyond_loopback", config.service.listen, "is where the service answers",
-            f'{path}: [service] listen = "127.0.0.1:{config.service.port}", and a proxy with TLS in front of it',
+            f"{path}: [service] certificate and key; or a proxy with TLS, and "
+            f'listen = "127.0.0.1:{config.service.port}"',
         )  # fmt: skip
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    if config.tls is None:
+        return
+    certificate, key = config.tls
+    left = certificates.read(certificate).days_left()
+    if left < certificates.SOON:
+        yield Finding(
+            "certificate_expires", str(certificate), "has expired" if left < 0 else f"expires in {left:.0f} days",
+            "renew it with your ACME client, or: ccwhisper certificate; the service takes it anew by itself",
+        )  # fmt: skip
+    if key.stat().st_mode & 0o007:
+        yield Finding("key_open", str(key), "can be used by everybody on this machine", f"chmod o= {key}")
+
+
+def _ice_hosts(config: Config) -> list[str]:
+    """Names of STUN and TURN servers, without those that are addresses."""
+    urls = [url for server in config.browser_phone.ice_servers for url in server.urls]
+    hosts = [urlsplit("//" + url.partition(":")[2]).hostname or "" for url in urls]
+    return [host for host in dict.fromkeys(hosts) if not _address(host)]
+
+
+def _address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _state(directory: Path) -> Iterator[Finding]:

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from ccwhisper.doctor.rules import Finding
 from ccwhisper.doctor.snapshot import Snapshot, params
-from ccwhisper.switch.dialling import BROWSER_PROFILE
 
 _TRUE: Final = frozenset({"yes", "on", "true", "t", "enabled", "active", "allow"})
 """switch_true in switch_utils.h, for words; a number other than 0 is true, too."""
@@ -17,7 +15,8 @@ _TRUE: Final = frozenset({"yes", "on", "true", "t", "enabled", "active", "allow"
 _CODECS: Final = {"PCMU": "G.711 ulaw", "PCMA": "G.711 alaw", "OPUS": "OPUS (STANDARD)", "G722": "G.722"}
 """Names in preferences, and what `show codec` calls them. Others are not the service's concern."""
 
-_RESTART: Final = 'then fs_cli -x "sofia profile {0} restart"'
+RESTART: Final = 'then fs_cli -x "sofia profile {0} restart"'
+"""What makes a profile read its settings."""
 
 
 def profiles(node: Snapshot) -> Iterator[Finding]:
@@ -29,7 +28,7 @@ def profiles(node: Snapshot) -> Iterator[Finding]:
         yield Finding(
             "profile_missing", "sofia", "no SIP profile runs", 'see the log for why: fs_cli -x "sofia status"'
         )
-    for name in _configured(node):
+    for name in configured(node):
         if running.get(name, "RUNNING" if node.profiles is None else "") != "RUNNING":
             yield Finding(
                 "profile_down", name, "is configured and does not run",
@@ -39,66 +38,46 @@ def profiles(node: Snapshot) -> Iterator[Finding]:
 
 def authentication(node: Snapshot) -> Iterator[Finding]:
     """Who is let in without a digest."""
-    for name, settings in _configured(node).items():
+    for name, settings in configured(node).items():
         acl = settings.get("apply-inbound-acl", "")
         if node.strangers.get(acl):
             yield Finding(
                 "profile_open_acl", name, f"apply-inbound-acl {acl} lets in any address",
                 f'autoload_configs/acl.conf.xml: <list name="{acl}" default="deny">; then fs_cli -x "reloadacl"',
             )  # fmt: skip
-        if not _true(settings, "auth-calls") and not acl:
+        if not is_on(settings, "auth-calls") and not acl:
             yield Finding(
                 "profile_without_digest", name, "asks callers for no password and has no list of addresses",
                 f'sip_profiles/, profile {name}: <param name="apply-inbound-acl" value="…"/> with your carrier\'s '
-                f'addresses, or <param name="auth-calls" value="true"/>; {_RESTART.format(name)}',
+                f'addresses, or <param name="auth-calls" value="true"/>; {RESTART.format(name)}',
             )  # fmt: skip
         for key in ("accept-blind-auth", "accept-blind-reg"):
-            if _true(settings, key):
+            if is_on(settings, key):
                 yield _off("profile_believes_unproved", name, key)
-
-
-def browsers(node: Snapshot) -> Iterator[Finding]:
-    """Whether the profile of coaches' browsers is open to anybody but the service."""
-    settings = _configured(node).get(BROWSER_PROFILE, {})
-    for key in ("sip-ip", "ws-binding", "wss-binding"):
-        value = settings.get(key, "")
-        host = value if key == "sip-ip" else value.rpartition(":")[0]
-        if value and not _loopback(host) and not _true(settings, "auth-calls"):
-            yield Finding(
-                "browsers_exposed", BROWSER_PROFILE, f"{key} is {value}",
-                f'sip_profiles/, profile {BROWSER_PROFILE}: {key} on 127.0.0.1; {_RESTART.format(BROWSER_PROFILE)}',
-            )  # fmt: skip
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False  # every address of the machine
 
 
 def dangerous(node: Snapshot) -> Iterator[Finding]:
     """Settings by which a SIP message becomes a command or an event."""
-    for name, settings in _configured(node).items():
-        if _true(settings, "extended-info-parsing"):
+    for name, settings in configured(node).items():
+        if is_on(settings, "extended-info-parsing"):
             yield _off("extended_info_parsing", name, "extended-info-parsing")
-        if _true(settings, "fire-message-events"):
+        if is_on(settings, "fire-message-events"):
             yield _off("fire_message_events", name, "fire-message-events")
 
 
 def media(node: Snapshot) -> Iterator[Finding]:
     """Media that the switch does not open, and codecs."""
-    for name, settings in _configured(node).items():
-        if _true(settings, "inbound-bypass-media"):
+    for name, settings in configured(node).items():
+        if is_on(settings, "inbound-bypass-media"):
             yield _off("bypass_media", name, "inbound-bypass-media")
-        if _true(settings, "inbound-proxy-media"):
+        if is_on(settings, "inbound-proxy-media"):
             yield _off("proxy_media", name, "inbound-proxy-media")
         yield from _codecs(node, name, settings)
         timer = settings.get("rtp-timer-name", "soft")
         if node.timers is not None and timer not in node.timers:  # nor is none in it
             yield Finding(
                 "rtp_timer_missing", name, f"rtp-timer-name is {timer}",
-                f'sip_profiles/, profile {name}: <param name="rtp-timer-name" value="soft"/>; {_RESTART.format(name)}',
+                f'sip_profiles/, profile {name}: <param name="rtp-timer-name" value="soft"/>; {RESTART.format(name)}',
             )  # fmt: skip
 
 
@@ -110,7 +89,7 @@ def _codecs(node: Snapshot, name: str, settings: dict[str, str]) -> Iterator[Fin
             yield Finding(
                 "codec_g711_missing", name, f"{key} is {given}",
                 f'sip_profiles/, profile {name}: <param name="{key}" value="{given},PCMU,PCMA"/>; '
-                f"{_RESTART.format(name)}",
+                f"{RESTART.format(name)}",
             )  # fmt: skip
         for each in dict.fromkeys(wanted):
             if node.codecs is not None and each in _CODECS and _CODECS[each] not in node.codecs:
@@ -124,11 +103,11 @@ def _codecs(node: Snapshot, name: str, settings: dict[str, str]) -> Iterator[Fin
 def _off(rule: str, profile: str, key: str) -> Finding:
     return Finding(
         rule, profile, f"{key} is on",
-        f'sip_profiles/, profile {profile}: <param name="{key}" value="false"/>; {_RESTART.format(profile)}',
+        f'sip_profiles/, profile {profile}: <param name="{key}" value="false"/>; {RESTART.format(profile)}',
     )  # fmt: skip
 
 
-def _configured(node: Snapshot) -> dict[str, dict[str, str]]:
+def configured(node: Snapshot) -> dict[str, dict[str, str]]:
     """Settings of each profile of sofia.conf, by its name."""
     sofia = node.files.get("sofia.conf")
     found = {}
@@ -138,11 +117,12 @@ def _configured(node: Snapshot) -> dict[str, dict[str, str]]:
     return found
 
 
-def _true(settings: dict[str, str], key: str) -> bool:
+def is_on(settings: dict[str, str], key: str) -> bool:
+    """As the switch reads a setting."""
     value = settings.get(key, "")
     return value.lower() in _TRUE or (value.lstrip("-").isdigit() and int(value) != 0)
 
 
 JUDGES: Final[tuple[Callable[[Snapshot], Iterator[Finding]], ...]] = (
-    profiles, authentication, browsers, dangerous, media,
+    profiles, authentication, dangerous, media,
 )  # fmt: skip

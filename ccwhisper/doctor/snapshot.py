@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
 from ccwhisper.coaching.model import Leg
+from ccwhisper.switch.commands import Command
+
+Ask = Callable[[Sequence[Command]], list[str | None]]
+"""Answers in the order of the commands; None where the switch refused one. Raises SwitchError when it is gone."""
 
 MODULES = (
     "mod_sofia", "mod_commands", "mod_dptools", "mod_dialplan_xml", "mod_tone_stream", "mod_sndfile",
@@ -14,7 +18,7 @@ MODULES = (
 )  # fmt: skip
 """The modules that are asked for. mod_event_socket is not: the answers come through it."""
 
-FILES = ("event_socket.conf", "sofia.conf", "switch.conf")
+FILES = ("event_socket.conf", "sofia.conf", "switch.conf", "opus.conf")
 """The configurations that are read."""
 
 
@@ -47,6 +51,21 @@ class AgentUser:
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """The profile of coaches' browsers. `wanted`: where the service is to find it, None when it is not to; `refusal`:
+    what is wrong there. `context`, `domain`: whether the dialplan has its context, the directory its domain;
+    `lets_in`: by address, whether browsers there get media; `certificate`: whether there is one for DTLS, None where
+    it cannot be seen."""
+
+    wanted: str | None
+    refusal: str | None
+    context: bool
+    domain: bool
+    lets_in: Mapping[str, bool]
+    certificate: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that the judges go by. None is "not said, or not understood"; `unread` names what was not."""
 
@@ -73,6 +92,7 @@ class Snapshot:
     """The mean frame of the soft timer, of 20 ms."""
     open_files: int | None
     """The limit of the switch's process, where it is on this machine."""
+    door: Door
     unread: tuple[str, ...]
 
     def params(self, file: str, *path: str) -> dict[str, str]:
@@ -86,3 +106,11 @@ class Snapshot:
 def params(element: Element) -> dict[str, str]:
     """The `<param>` children of an element, values by name."""
     return {each.get("name", ""): each.get("value", "") for each in element.findall("param")}
+
+
+def profile_settings(sofia: Element | None, name: str) -> Element | None:
+    """The `<settings>` of a profile of sofia.conf."""
+    for profile in sofia.iterfind("profiles/profile") if sofia is not None else ():
+        if profile.get("name") == name:
+            return profile.find("settings")
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ccwhisper.doctor import agents, node, sip
+from ccwhisper.doctor import agents, browsers, node, sip
 from ccwhisper.doctor.reading import is_local, read
 from ccwhisper.doctor.rules import Finding
 from ccwhisper.doctor.snapshot import Snapshot
@@ -13,7 +13,9 @@ from ccwhisper.switch.commands import Command
 from ccwhisper.switch.errors import AuthenticationFailed, CommandRefused, SwitchError
 from ccwhisper.switch.wire import Connection, accepted
 
-JUDGES: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (*node.JUDGES, *sip.JUDGES, *agents.JUDGES)
+JUDGES: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
+    *node.JUDGES, *sip.JUDGES, *browsers.JUDGES, *agents.JUDGES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Target:
     host: str
     port: int
     password: str = field(repr=False)
+    browsers: tuple[str, int] | None = None
+    """Where the service is to find the profile of coaches' browsers."""
 
 
 def visit(target: Target, users: Collection[str]) -> tuple[str, list[Finding]]:
@@ -32,7 +36,8 @@ def visit(target: Target, users: Collection[str]) -> tuple[str, list[Finding]]:
     connection = Connection(target.host, target.port, target.password, timeout=5, command_timeout=30)
     try:
         connection.connect()
-        seen = read(_ask(connection), target.password, users, local=is_local(target.host))
+        local = is_local(target.host)
+        seen = read(_ask(connection), target.password, users, local=local, browsers=target.browsers)
     except SwitchError as error:
         return where, [_unreachable(where, target, error)]
     finally:

@@ -71,6 +71,11 @@ def context(name: str) -> Command:
     return _asked(f"xml_locate dialplan context name {grammar.matched(_CONTEXT, name, 'a context')}")
 
 
+def domain(name: str) -> Command:
+    """A domain of the directory as it was parsed, its users' passwords included: never print it."""
+    return _asked(f"xml_locate directory domain name {grammar.matched(_CONTEXT, name, 'a domain')}")
+
+
 def profiles() -> Command:
     """SIP profiles and gateways with their states, as XML."""
     return _asked("sofia xmlstatus")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -72,6 +73,8 @@ SOCKET = "autoload_configs/event_socket.conf.xml"
 LISTS = "autoload_configs/acl.conf.xml"
 PHONES = "sip_profiles/phones.xml"
 TRUNK = "sip_profiles/trunk.xml"
+BROWSERS = "sip_profiles/browsers.xml"
+OPUS = "autoload_configs/opus.conf.xml"
 
 
 def test_a_node_as_it_should_be_lacks_nothing(whole_stage: Stage) -> None:
@@ -198,6 +201,37 @@ def test_what_costs_audio_and_room(odd: Callable[..., PrivateNode], tmp_path: Pa
         *(("jitter_buffer_missing", f"{user}@{node.domain}") for user in ("1001", "1002", "1004")),
         *(("jitter_buffer_missing_on_own_calls", f"{user}@{node.domain}") for user in ("1001", "1002", "1004")),
     }
+
+
+def test_a_door_for_browsers_that_is_open_or_shut(odd: Callable[..., PrivateNode], tmp_path: Path) -> None:
+    node = odd(
+        (BROWSERS, off("context"), on("context", "agents")),
+        (BROWSERS, off("force-register-domain"), on("force-register-domain", "$${ccw_domain}")),
+        (BROWSERS, off("apply-register-acl"), ""),
+        (BROWSERS, off("apply-candidate-acl"), ""),
+        (BROWSERS, off("rtp-ip"), on("rtp-ip", "10.1.2.3")),
+        (OPUS, off("maxaveragebitrate"), on("maxaveragebitrate", "64000")),
+        (OPUS, off("maxplaybackrate"), ""),
+    )
+    path = tmp_path / "ccwhisper.toml"
+    there = f'[[node]]\nname = "fs1"\nport = {node.esl_port}\npassword_env = "CCW_ESL_PASSWORD"\n'
+    path.write_text(there + f'browsers = "127.0.0.1:{node.phones_port}"\n')  # SIP over TCP, and no WebSocket
+    code, answer = doctor(node, "--config", str(path), CCWHISPER_JWT_SECRET=secrets.token_hex(32))
+    assert code == 1
+    assert ids(answer) == {
+        ("browsers_unreachable", f"127.0.0.1:{node.phones_port}"),
+        ("browsers_context_exists", "browsers"),
+        ("browsers_register_users", "browsers"),
+        ("browsers_cannot_register", "browsers"),
+        ("browsers_addresses_refused", "browsers"),
+        ("browsers_media_private", "browsers"),
+        ("opus_bits_many", "opus.conf"),
+        ("opus_rate_high", "opus.conf"),
+    }
+    path.write_text(there + f'browsers = "127.0.0.1:{node.browsers_ws_port}"\n')
+    _, answer = doctor(node, "--config", str(path), CCWHISPER_JWT_SECRET=secrets.token_hex(32))
+    assert ("browsers_context_exists", "browsers") in ids(answer)
+    assert not {each for each in ids(answer) if each[0] == "browsers_unreachable"}
 
 
 def test_a_call_without_a_jitter_buffer(bare_stage: Stage) -> None:

@@ -124,8 +124,13 @@ def test_what_a_queue_may_say(tmp_path: Path) -> None:
             "browser_phone.ice_servers[0].urls[0]",
         ),
         (
-            NODE + "[[browser_phone.ice_servers]]\nurls = ['turn:a.example']\ncredential_env = 'ELSEWHERE'\n",
+            NODE + "[[browser_phone.ice_servers]]\nurls = ['stun:a.example']\ncredential_env = 'ELSEWHERE'\n",
             "secret_missing",
+            "browser_phone.ice_servers[0].credential_env",
+        ),
+        (
+            NODE + "[[browser_phone.ice_servers]]\nurls = ['stun:a.example', 'turn:b.example']\nusername = 'c'\n",
+            "key_missing",
             "browser_phone.ice_servers[0].credential_env",
         ),
         ("[[node]]\nname = 'fs1'\n", "key_missing", "node[0].password_env"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from ccwhisper.certificates import self_signed
 from ccwhisper.config import Config, load
 from ccwhisper.doctor import service
 from ccwhisper.doctor.agents import PREFIX
@@ -17,6 +22,7 @@ from ccwhisper.doctor.node import APIS, APPLICATIONS
 from ccwhisper.doctor.reading import read
 from ccwhisper.doctor.rules import NODE, RULES, SERVICE, Finding, Severity
 from ccwhisper.doctor.visit import judged
+from ccwhisper.settings import IceServer
 from ccwhisper.switch.commands import Command
 from tests.live.record_doctor import KEPT
 
@@ -39,7 +45,10 @@ def _at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def examined(
-    change: Callable[[Answers], object] = lambda _answers: None, users: Sequence[str] = (), **more: str
+    change: Callable[[Answers], object] = lambda _answers: None,
+    users: Sequence[str] = (),
+    password: str = PASSWORD,
+    **more: Any,
 ) -> list[Finding]:
     answers = {**ANSWERS, "strepoch": str(int(NOW)), "uptime s": "86400"}
     change(answers)
@@ -47,7 +56,7 @@ def examined(
     def ask(commands: Sequence[Command]) -> list[str | None]:
         return [answers.get(command.text) for command in commands]
 
-    return judged(read(ask, more.get("password", PASSWORD), users))
+    return judged(read(ask, password, users, **more))
 
 
 def replaced(command: str, old: str, new: str, count: int = 1) -> Callable[[Answers], None]:
@@ -68,8 +77,18 @@ def conf(file: str) -> str:
     return f"xml_locate configuration configuration name {file}.conf"
 
 
-def setting(name: str, old: str, new: str, file: str = "sofia") -> Callable[[Answers], None]:
-    return replaced(conf(file), f'name="{name}" value="{old}', f'name="{name}" value="{new}')
+def setting(name: str, old: str, new: str, file: str = "sofia", of: str = "phones") -> Callable[[Answers], None]:
+    """The value of a param; of sofia's, in this profile or the next that has it."""
+
+    def change(answers: Answers) -> None:
+        whole = answers[conf(file)] or ""
+        at = whole.index(f'<profile name="{of}">') if file == "sofia" else 0
+        before, after = whole[:at], whole[at:]
+        old_text = f'name="{name}" value="{old}'
+        assert old_text in after
+        answers[conf(file)] = before + after.replace(old_text, f'name="{name}" value="{new}', 1)
+
+    return change
 
 
 def said(command: str, answer: str | None) -> Callable[[Answers], None]:
@@ -84,18 +103,31 @@ def both(*changes: Callable[[Answers], object]) -> Callable[[Answers], None]:
     return change
 
 
-def browsers_at(address: str) -> Callable[[Answers], None]:
-    """A node with a profile for coaches' browsers."""
-    there = f'<param name="ws-binding" value="{address}"/><param name="apply-inbound-acl" value="mine"/>'
-    running = "<profile><name>browsers</name><type>profile</type><state>RUNNING (0)</state></profile>"
-    return both(
-        replaced(
-            conf("sofia"), "</profiles>", f'<profile name="browsers"><settings>{there}</settings></profile></profiles>'
-        ),
-        replaced("sofia xmlstatus", "</profiles>", f"{running}</profiles>"),
-        said("acl 203.0.113.1 mine", "false"),
-        said("acl 2001:db8::1 mine", "false"),
-    )
+def profile(name: str, old: str, new: str) -> Callable[[Answers], None]:
+    """A setting of the browsers' profile."""
+    return setting(name, old, new, of="browsers")
+
+
+def last(name: str, old: str, new: str) -> Callable[[Answers], None]:
+    """A setting of the last profile that has it."""
+
+    def change(answers: Answers) -> None:
+        before, found, after = (answers[conf("sofia")] or "").rpartition(f'name="{name}" value="{old}')
+        assert found
+        answers[conf("sofia")] = f'{before}name="{name}" value="{new}{after}'
+
+    return change
+
+
+def scraped(name: str) -> Callable[[Answers], object]:
+    """The same, taken away."""
+
+    def change(answers: Answers) -> None:
+        before = answers[conf("sofia")] or ""
+        answers[conf("sofia")], count = re.subn(rf'<param name="{name}" value="[^"]*"></param>', "", before)
+        assert count
+
+    return change
 
 
 DIAL = f"user_data {USER} param dial-var-jitterbuffer_msec"
@@ -104,6 +136,7 @@ CONTACT = "[jitterbuffer_msec=40,rtp_jitter_buffer_during_bridge=true,leg_timeou
 PUBLIC = "8.8.8.8"
 SOCKET = "event_socket_clients"
 CARRIER = replaced(conf("sofia"), 'name="apply-inbound-acl" value="trunk_peers"', 'name="ignored" value=""')
+PORTS = "-".join(re.findall(r'name="rtp-(?:start|end)-port" value="(\d+)"', ANSWERS[conf("switch")] or ""))
 
 CASES: dict[str, tuple[str, str, Callable[[Answers], object]]] = {
     "a module": ("module_missing", "mod_tone_stream", said("module_exists mod_tone_stream", "false")),
@@ -122,8 +155,23 @@ CASES: dict[str, tuple[str, str, Callable[[Answers], object]]] = {
     "an open list": ("profile_open_acl", "trunk", said("acl 203.0.113.1 trunk_peers", "true")),
     "blind calls": ("profile_believes_unproved", "phones", setting("accept-blind-auth", "false", "true")),
     "blind registrations": ("profile_believes_unproved", "phones", setting("accept-blind-reg", "false", "yes")),
-    "browsers": ("browsers_exposed", "browsers", browsers_at(":5066")),
-    "browsers in public": ("browsers_exposed", "browsers", browsers_at(f"{PUBLIC}:5066")),
+    "browsers": ("browsers_exposed", "browsers", profile("ws-binding", "127.0.0.1", "")),
+    "browsers in public": ("browsers_exposed", "browsers", profile("ws-binding", "127.0.0.1", PUBLIC)),
+    "numbers for browsers": (
+        "browsers_context_exists", "browsers", said("xml_locate dialplan context name nowhere", "<context/>")
+    ),
+    "users as browsers": (
+        "browsers_register_users", "browsers", said("xml_locate directory domain name browser.invalid", "<domain/>")
+    ),
+    "any domain": ("browsers_register_users", "browsers", scraped("force-register-domain")),
+    "no page registers": ("browsers_cannot_register", "browsers", scraped("apply-register-acl")),
+    "public browsers only": ("browsers_addresses_refused", "browsers", scraped("apply-candidate-acl")),
+    "nobody at home": ("browsers_addresses_refused", "browsers", said("acl 203.0.113.1 any_v4.auto", "false")),
+    "media here": ("browsers_media_on_loopback", "browsers", last("rtp-ip", "127.0.0.1", "192.0.2.1")),
+    "media inside": ("browsers_media_private", "browsers", profile("rtp-ip", "127.0.0.1", "10.0.0.5")),
+    "many bits": ("opus_bits_many", "opus.conf", setting("maxaveragebitrate", "24000", "64000", "opus")),
+    "any bits": ("opus_bits_many", "opus.conf", setting("maxaveragebitrate", "24000", "0", "opus")),
+    "hi-fi": ("opus_rate_high", "opus.conf", setting("maxplaybackrate", "16000", "48000", "opus")),
     "INFO": ("extended_info_parsing", "phones", setting("extended-info-parsing", "false", "true")),
     "messages": ("fire_message_events", "phones", setting("fire-message-events", "false", "1")),
     "bypass": ("bypass_media", "phones", setting("inbound-bypass-media", "false", "true")),
@@ -157,7 +205,6 @@ CASES: dict[str, tuple[str, str, Callable[[Answers], object]]] = {
 
 def test_a_node_as_it_should_be_lacks_nothing() -> None:
     assert examined(users=[USER]) == []
-    assert examined(browsers_at("127.0.0.1:5066"), users=[USER]) == []
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -165,9 +212,9 @@ def test_what_is_lacking_is_found_and_nothing_else(case: str) -> None:
     rule, subject, change = CASES[case]
     found = {(each.id, each.subject) for each in examined(change)}
     also = {
-        "no profile": {("profile_down", "phones"), ("profile_down", "trunk")},
-        "no Opus": {("codec_not_loaded", "trunk")},
-        "sessions": {("rtp_ports_few", "14000-15998")},
+        "no profile": {("profile_down", name) for name in ("browsers", "phones", "trunk")},
+        "no Opus": {("codec_not_loaded", "trunk"), ("codec_not_loaded", "browsers")},
+        "sessions": {("rtp_ports_few", PORTS)},
     }
     assert found == {(rule, subject)} | also.get(case, set())
 
@@ -185,6 +232,84 @@ def test_the_password(password: str, rule: str) -> None:
     (found,) = examined(password=password)
     assert found.id == rule
     assert "short" not in f"{found.message}{found.mend}"
+
+
+# --- the browsers' profile, from where the service is ----------------------------------------------------------------
+
+UPGRADE = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[str | None], tuple[str, int]]]:
+    """Somebody who answers whoever connects once, or not at all; and where that is."""
+    threads: list[threading.Thread] = []
+    with contextlib.ExitStack() as stack:
+
+        def answer(text: str | None) -> tuple[str, int]:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def serve() -> None:
+                end, _ = server.accept()
+                with end:
+                    heard = b""
+                    while b"\r\n\r\n" not in heard:
+                        heard += end.recv(4096)
+                    if text is None:
+                        assert end.recv(1) == b""  # the other side has given up
+                    end.sendall((text or "").encode())
+
+            threads.append(threading.Thread(target=serve))
+            threads[-1].start()
+            return "127.0.0.1", int(server.getsockname()[1])
+
+        yield answer
+        for thread in threads:
+            thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (f"{UPGRADE}Sec-WebSocket-Protocol: sip\r\n\r\n", None),
+        (f"{UPGRADE}\r\n", "not for SIP"),
+        (f"{UPGRADE}Sec-WebSocket-Protocol: other\r\n\r\n", "not for SIP"),
+        ("SIP/2.0 400 Bad Request\r\n\r\n", "not with a WebSocket"),
+        ("", "not with a WebSocket"),
+        (None, "does not answer"),
+    ],
+)
+def test_the_profile_is_where_the_service_looks_for_it(
+    answering: Callable[[str | None], tuple[str, int]], monkeypatch: pytest.MonkeyPatch, answer: str | None,
+    words: str | None,
+) -> None:  # fmt: skip
+    if answer is None:
+        monkeypatch.setattr("ccwhisper.doctor.door.PATIENCE", 0.2)
+    found = examined(browsers=answering(answer))
+    assert [each.id for each in found] == ([] if words is None else ["browsers_unreachable"])
+    assert all(words is not None and words in each.message for each in found)
+
+
+def test_nobody_is_where_the_service_looks_for_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        where = ("127.0.0.1", int(gone.getsockname()[1]))
+    (found,) = examined(browsers=where)
+    assert (found.id, found.subject) == ("browsers_unreachable", f"127.0.0.1:{where[1]}")
+    assert "connection refused" in found.message
+    assert "ws-binding is 127.0.0.1:" in found.message
+    other = both(
+        replaced(conf("sofia"), '<profile name="browsers"', '<profile name="other"'),
+        replaced("sofia xmlstatus", "<name>browsers<", "<name>other<", 2),
+    )
+    (found,) = examined(other, browsers=where)
+    assert found.id == "browsers_profile_missing"
+
+
+def test_a_switch_on_this_machine_has_a_certificate_for_its_media(tmp_path: Path) -> None:
+    folder = said("global_getvar certs_dir", str(tmp_path))
+    assert [each.id for each in examined(folder, local=True)] == ["browsers_certificate_missing"]
+    (tmp_path / "dtls-srtp.pem").touch()
+    assert examined(folder, local=True) == []
+    assert examined(said("global_getvar certs_dir", str(tmp_path / "not-for-us")), local=True) == []
 
 
 def test_an_agent_of_the_file_whom_the_directory_does_not_have() -> None:
@@ -269,7 +394,7 @@ def test_a_configuration_as_it_should_be_lacks_nothing(config: Config) -> None:
     assert lacking(config) == []
 
 
-def test_what_the_configuration_lacks(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_configuration_lacks(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def changed(**parts: object) -> Config:
         return type(config)(**{name: parts.get(name, getattr(config, name)) for name in config.__dataclass_fields__})
 
@@ -282,6 +407,28 @@ def test_what_the_configuration_lacks(config: Config, monkeypatch: pytest.Monkey
     assert lacking(changed(auth=jwks, jwt_secret=None)) == ["token_audience_unchecked"]
     wide = config.service.model_copy(update={"listen": "0.0.0.0:8810"})
     assert lacking(changed(service=wide)) == ["http_beyond_loopback"]
+    expired, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    for path, content in zip((expired, key), self_signed(days=3), strict=True):
+        path.write_bytes(content)
+        path.chmod(0o640)
+    given = {"certificate": str(expired), "key": str(key)}
+    assert lacking(changed(service=wide.model_copy(update=given))) == ["certificate_expires"]
+    key.chmod(0o644)
+    assert lacking(changed(service=config.service.model_copy(update=given))) == ["certificate_expires", "key_open"]
+    for path, content in zip((expired, key), self_signed(days=30), strict=True):
+        path.write_bytes(content)
+    assert lacking(changed(service=wide.model_copy(update=given))) == ["key_open"]
+    urls = ["stun:127.0.0.1", "turns:[::1]:443?transport=tcp", "stun:localhost:3478", "stun:nobody.invalid"]
+    ice = config.browser_phone.model_copy(update={"ice_servers": [IceServer(urls=urls)]})
+    known = {"localhost", "127.0.0.1", "::1"}
+
+    def resolved(name: str, _port: None) -> None:
+        if name not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(service.socket, "getaddrinfo", resolved)
+    found = service.configuration(changed(browser_phone=ice), lambda: None)
+    assert [(each.id, each.subject) for each in found] == [("ice_server_unknown", "nobody.invalid")]
     monkeypatch.setattr(service, "version", lambda _name: "0.0.20")
     assert [each.id for each in service.pins()] == ["greenswitch_version"]
 
