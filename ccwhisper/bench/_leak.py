@@ -90,6 +90,33 @@ def coded(sound: Float) -> NDArray[np.float32]:
     return (PCMU.decode(PCMU.encode(pcm)) / 32768.0).astype(np.float32)
 
 
+def at_level(part: Float, whole: Float, level: float) -> Float:
+    """`part` made so loud that its energy is `level` dB below that of `whole`."""
+    energy = float(np.sum(part**2))
+    return part * np.sqrt(np.sum(whole**2) * 10 ** (level / 10) / energy) if energy else part
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A call. `level` of the leak is in dB below the coach's voice (None: no leak), `delay` in s, `noise` of the
+    agent's room in dBFS; `pause` is how long the agent is silent between two phrases (s); the coach whispers for the
+    first `share` of the call.
+
+    What makes it harder: `line`, the caller's phone gives back what he hears (dB); `held`, music on hold in the middle;
+    `crosstalk`, the headsets of coach and agent give back everybody whom they play (dB), the coach to the coach only.
+    """
+
+    seconds: float = 60.0
+    level: float | None = None
+    delay: float = 0.15
+    noise: float = -60.0
+    pause: float = 2.0
+    share: float = 1.0
+    line: float | None = None
+    held: bool = False
+    crosstalk: float | None = None
+
+
 @dataclass(frozen=True)
 class Call:
     """The tracks of a call, at RATE: the caller and what he hears (n, 2), and the coach (n,)."""
@@ -98,7 +125,37 @@ class Call:
     coach: NDArray[np.float32]
 
 
-def at_level(part: Float, whole: Float, level: float) -> Float:
-    """`part` made so loud that its energy is `level` dB below that of `whole`."""
-    energy = float(np.sum(part**2))
-    return part * np.sqrt(np.sum(whole**2) * 10 ** (level / 10) / energy) if energy else part
+def call(seed: int, setting: Setting) -> Call:
+    """The tracks that a switch would write of it."""
+    random = np.random.default_rng(seed)
+    seconds, count = setting.seconds, round(setting.seconds * RATE)
+    says = voice(random, seconds, random.uniform(-26, -18))
+    says[round(setting.share * count) :] = 0
+    agent = voice(random, seconds, random.uniform(-24, -18), setting.pause) + noise(random, count, setting.noise)
+    caller = voice(random, seconds, random.uniform(-26, -18), 3.0) + noise(random, count, -62)
+    if setting.crosstalk is not None:  # what everybody says is in the coach's headset, the caller in the agent's
+        far = agent + caller
+        says = says + at_level(echo(far, headset(random, random.uniform(0.08, 0.2))), far, setting.crosstalk)
+        agent = agent + at_level(echo(caller, headset(random, random.uniform(0.05, 0.15))), caller, setting.crosstalk)
+    coach = coded(says + noise(random, count, -66))
+    if setting.level is not None:
+        heard = coach.astype(np.float64)
+        agent = agent + at_level(echo(heard, headset(random, setting.delay)), heard, setting.level)
+    right = coded(agent)
+    if setting.held:
+        right[count // 3 : count // 2] = coded(music(random, count // 2 - count // 3))
+    if setting.line is not None:
+        back = right.astype(np.float64)
+        caller = caller + at_level(echo(back, headset(random, random.uniform(0.02, 0.3))), back, setting.line)
+    return Call(np.stack([coded(caller), right], axis=1), coach)
+
+
+def music(random: Random, count: int) -> Float:
+    """Chords, four a second."""
+    time = np.arange(count) / RATE
+    whole = np.zeros(count)
+    beats = int(count / RATE * 4) + 1
+    for ratio in (1.0, 1.25, 1.5, 2.0):
+        notes = 220 * 2 ** (random.integers(0, 12, beats) / 12) * ratio
+        whole += np.sin(2 * np.pi * np.cumsum(notes[(time * 4).astype(int)]) / RATE)
+    return whole * (0.4 + 0.6 * np.exp(-(time * 4 % 1) * 3)) * 0.04

@@ -22,8 +22,9 @@ silent cost next to nothing. numpy, no I/O: for the worker's process.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -51,19 +52,24 @@ _NOTHING: Final = _FRAME / 2 * (10 ** (-86 / 20)) ** 2  # less than the smallest
 _QUIET: Final = 10 ** (-30 / 10)  # of the coach's loudest: below that he does not speak
 _SILENT: Final = (10 ** (-65 / 20)) ** 2
 _TILT: Final = 0.25  # halfway between the sum as it is and a white one, whose peak is sharper and whose noise is more
-_BAND: Final = (200.0, 3600.0)  # Hz
+_SPARSE: Final = 0.05
+_BINS: Final = np.fft.rfftfreq(_FRAME, 1 / RATE)
+_FINE: Final = np.fft.rfftfreq(_LONG, 1 / RATE)
+_IN_BAND: Final = (_FINE > 200) & (_FINE < 3600)
 
-_FIRST, _LAST = round(0.010 * RATE), round(0.600 * RATE)  # lags of an echo
-_CONTROL: Final = slice(-round(0.650 * RATE), -round(0.060 * RATE))  # lags that no echo has
+_ECHO: Final = np.arange(round(0.010 * RATE), round(0.600 * RATE))  # lags of an echo
+_CONTROL: Final = np.arange(-round(0.650 * RATE), -round(0.060 * RATE))  # lags that no echo has
 _STEP: Final = 64
 _LAGS: Final = np.concatenate([np.arange(-21 * _HOP, 0, _HOP), np.arange(0, 19 * _HOP + 1, _STEP)])
 _PHASES: Final = range(0, _HOP, _STEP)
 _BEFORE, _TAPS = 16, 96  # of h: 2 ms before the peak, 10 ms after
-_CHUNK: Final = 8  # blocks with speech that make a moment
+_MOMENTS: Final = (4, 16)  # blocks with speech that make a moment, and a longer one
+_LOUDER: Final = 6.0  # dB: a moment that is so much louder than the whole speaks for itself
 _MARGIN: Final = 0.25  # s: a gate's times are a switch's events'
 
-PEAK: Final = 6.5
-"""How far a peak must stand above chance, in its standard deviations: chosen by `scripts/bench bleed`."""
+_ENOUGH: Final = ((3, 25.0), (15, 12.0), (sys.maxsize, 6.0))
+"""How far a peak must stand above chance, in its standard deviations, in so many blocks: the fewer, the less is chance
+what it is in many. `scripts/bench bleed` says how often it is passed by chance."""
 _COPY_LEVEL: Final = -12.0  # dB: no headset is as loud as a copy
 _COPY_FLAT: Final = 0.8  # so much of its energy comes at one moment
 
@@ -85,81 +91,79 @@ class _Sum:
     power: Float = field(default_factory=lambda: np.zeros((len(_LAGS), _FRAME // 2 + 1)))
     own: Float = field(default_factory=lambda: np.zeros(_FRAME // 2 + 1))
     blocks: int = 0
+    since: int = sys.maxsize
 
     def add(self, other: _Sum) -> None:
         self.common += other.common
         self.power += other.power
         self.own += other.own
         self.blocks += other.blocks
+        self.since = min(self.since, other.since)
 
 
 @dataclass(frozen=True, slots=True)
 class _Peak:
-    """What was found in a sum: how far above chance, at which lag (samples), at which level (dB), how much of it at one
-    moment (0 to 1), and how far the highest peak that is none stands above chance."""
+    """An echo: since when (samples), how late (samples), at which level (dB), how much of it at one time (0 to 1), and
+    how far above chance, where the highest peak that is chance stands at `chance`."""
 
-    height: float
+    since: int
     lag: int
     level: float
     flat: float
+    height: float
     chance: float
 
     @property
-    def stands(self) -> bool:
-        return self.height >= PEAK and self.height > self.chance
-
-    @property
     def confidence(self) -> float:
-        return max(0.0, 1 - (max(self.chance, 3.0) / self.height) ** 2)
+        return 1 - (max(self.chance, 3.0) / self.height) ** 2
 
 
 class _Search:
-    """One coach in one channel."""
+    """One coach in one channel: in each moment, in each longer one, and in all that he whispers.
+
+    In the short ones because a leak need not last, and what comes from a quiet agent would outweigh it; in the long
+    ones because it may be too weak to be seen in less.
+    """
 
     def __init__(self) -> None:
-        self._whole, self._chunk = _Sum(), _Sum()
-        self._since, self._first = 0, 0.0
-        self._loudest: tuple[float, _Peak] | None = None
+        self._sums = [_Sum(), _Sum(), _Sum()]
+        self._loudest: _Peak | None = None
 
     def add(self, at: int, voice: Float, channel: Float) -> None:
         """A block of the coach, and three of the channel, the middle one of the same time; `at` in samples."""
-        if not self._chunk.blocks:
-            self._since = at
+        sums = self._sums[0]
+        sums.since = min(sums.since, at)
         weighted, weights = _weighted(channel)
-        chunk = self._chunk
-        chunk.common += np.conj(np.fft.rfft(voice, _LONG)) * np.fft.rfft(weighted, _LONG)
+        sums.common += np.conj(np.fft.rfft(voice, _LONG)) * np.fft.rfft(weighted, _LONG)
         powers = [_power(np.concatenate([np.zeros(_FRAME + phase), voice, np.zeros(_FRAME)])) for phase in _PHASES]
         for row, lag in enumerate(_LAGS):
             power = powers[lag % _HOP // _STEP]
             start = (_BLOCK + int(lag) - _FRAME) // _HOP + 1
-            chunk.power[row] += np.einsum("tf,tf->f", power, weights[start : start + len(power)])
-        chunk.own += powers[0].sum(axis=0)
-        chunk.blocks += 1
-        if chunk.blocks >= _CHUNK:
-            self._close()
+            sums.power[row] += np.einsum("tf,tf->f", power, weights[start : start + len(power)])
+        sums.own += powers[0].sum(axis=0)
+        sums.blocks += 1
+        for length, blocks in enumerate(_MOMENTS):
+            if self._sums[length].blocks >= blocks:
+                self._close(length)
 
-    def _close(self) -> None:
+    def _close(self, length: int) -> None:
         """A moment is over."""
-        if not self._chunk.blocks:
-            return
-        peak = _peak(self._chunk)
-        at = self._since / RATE
-        if peak.stands and (self._loudest is None or peak.level > self._loudest[1].level):
-            self._loudest = (at, peak)
-        if not self._whole.blocks:
-            self._first = at
-        self._whole.add(self._chunk)
-        self._chunk = _Sum()
+        moment, self._sums[length] = self._sums[length], _Sum()
+        peak = _peak(moment)
+        if peak is not None and (self._loudest is None or peak.level > self._loudest.level):
+            self._loudest = peak
+        self._sums[length + 1].add(moment)
 
-    def found(self) -> tuple[float, _Peak] | None:
-        """When it is loudest, and what; None where there is nothing."""
-        self._close()
-        if not self._whole.blocks:
-            return None
-        whole = _peak(self._whole)
-        if whole.stands:
-            return (self._loudest[0] if self._loudest else self._first), whole
-        return self._loudest
+    def found(self) -> _Peak | None:
+        """What there is, at the moment where it is loudest; None where there is nothing."""
+        for length in range(len(_MOMENTS)):
+            if self._sums[length].blocks:
+                self._close(length)
+        whole = _peak(self._sums[-1])
+        loudest = self._loudest
+        if whole is None or loudest is None:
+            return whole or loudest
+        return loudest if loudest.level > whole.level + _LOUDER else replace(whole, since=loudest.since)
 
 
 class Meter:
@@ -227,17 +231,16 @@ class Meter:
         found = self._searches[session, channel].found()
         if found is None:
             return Trace(session, channel, "none")
-        at, peak = found
-        copy = peak.level >= _COPY_LEVEL and peak.flat >= _COPY_FLAT
+        copy = found.level >= _COPY_LEVEL and found.flat >= _COPY_FLAT
         return Trace(
             session,
             channel,
             "routing" if copy else "acoustic",
-            round(peak.level, 1),
-            round(1000 * peak.lag / RATE, 1),
-            round(at, 2),
-            round(peak.confidence, 3),
-            copy or peak.level >= self._threshold,
+            round(found.level, 1),
+            round(1000 * found.lag / RATE, 1),
+            round(found.since / RATE, 2),
+            round(found.confidence, 3),
+            copy or found.level >= self._threshold,
         )
 
 
@@ -281,26 +284,28 @@ def _weighted(channel: Float) -> tuple[Float, Float]:
     return whole[_HOP:-_HOP], weights
 
 
-def _peak(found: _Sum) -> _Peak:
-    """The best lag of an echo."""
-    power = np.maximum(found.power, found.power.max() * 1e-9)
-    mean = power.mean(axis=0)
-    bins = np.fft.rfftfreq(_FRAME, 1 / RATE)
-    fine = np.fft.rfftfreq(_LONG, 1 / RATE)
-    band = (fine > _BAND[0]) & (fine < _BAND[1])
-    tilt = np.where(band, np.interp(fine, bins, mean) ** -_TILT, 0.0)
+def _peak(found: _Sum) -> _Peak | None:
+    """The highest peak of a sum at the lags of an echo; None where it is not high enough."""
+    power = found.power
+    if not power.any():
+        return None
+    mean = np.maximum(power.mean(axis=0), sys.float_info.min)
+    tilt = np.where(_IN_BAND, np.interp(_FINE, _BINS, mean) ** -_TILT, 0.0)
     common = np.roll(np.fft.irfft(found.common * tilt, _LONG), -_BLOCK)
     # What chance alone would do at each lag, up to a factor that the lags without echo give.
     usual = np.sqrt((power * mean ** (-2 * _TILT)).sum(axis=1))
-    control = np.arange(_CONTROL.start, _CONTROL.stop)
-    noise = common[control] / np.interp(control, _LAGS, usual)
-    scale = float(np.sqrt(np.mean(noise**2))) or 1.0
-    where = np.arange(_FIRST, _LAST)
-    height = np.abs(common[where] / np.interp(where, _LAGS, usual)) / scale
-    best = int(np.argmax(height))
-    lag = int(where[best])
-    level, flat = _answer(found, power, lag)
-    return _Peak(float(height[best]), lag, level, flat, float(np.abs(noise).max() / scale))
+    usual = np.maximum(usual, usual.max() * _SPARSE)  # the call is over where there is next to nothing to compare
+    noise = common[_CONTROL] / np.interp(_CONTROL, _LAGS, usual)
+    scale = float(np.sqrt(np.mean(noise**2)))
+    if not scale > 0:
+        return None
+    heights = np.abs(common[_ECHO] / np.interp(_ECHO, _LAGS, usual)) / scale
+    height, chance = float(heights.max()), float(np.abs(noise).max() / scale)
+    enough = next(height for blocks, height in _ENOUGH if found.blocks <= blocks)
+    if height < max(enough, chance):
+        return None
+    lag = int(_ECHO[int(np.argmax(heights))])
+    return _Peak(found.since, lag, *_answer(found, power, lag), height, chance)
 
 
 def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
@@ -312,9 +317,9 @@ def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
     own = np.fft.irfft(found.own, _FRAME)[toeplitz] / np.fft.irfft(found.own, _FRAME)[0]
     inverse = np.linalg.inv(normal + np.eye(_TAPS) * normal[0, 0] * 1e-4)
     taps = inverse @ raw[lag - _BEFORE : lag - _BEFORE + _TAPS]
-    control = raw[np.arange(_CONTROL.start, _CONTROL.stop)]
-    usual = np.interp(np.arange(_CONTROL.start, _CONTROL.stop), _LAGS, np.fft.irfft(power, _FRAME)[:, 0])
-    scale = float(np.mean(control**2 / usual))
+    usual = np.fft.irfft(power, _FRAME)[:, 0]
+    usual = np.maximum(usual, usual.max() * _SPARSE**2)
+    scale = float(np.mean(raw[_CONTROL] ** 2 / np.interp(_CONTROL, _LAGS, usual)))
     whole = float(taps @ own @ taps) - scale * float(np.trace(own @ inverse))
     single = float((raw[lag] / normal[0, 0]) ** 2)
     energy = max(whole, single, 1e-12)
