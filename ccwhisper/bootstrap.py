@@ -24,17 +24,22 @@ from ccwhisper import certificates
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
 from ccwhisper.keeper import Keeper
+from ccwhisper.recording import places
+from ccwhisper.recording.cutting import Cutting
 from ccwhisper.recording.scribe import Scribe
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.store.errors import StoreError
+from ccwhisper.store.recordings import Recordings
 from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchSettings
 from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
 from ccwhisper.web.browser_phones import BrowserSettings
 from ccwhisper.web.journal import Journal
+from ccwhisper.web.recordings import Shelf
 from ccwhisper.web.resume import kept_secret
 from ccwhisper.web.secured import Secured
+from ccwhisper.web.tickets import Tickets, kept_key
 
 logger = logging.getLogger("ccwhisper")
 
@@ -66,12 +71,14 @@ class Service:
     engine: Engine
     web: Web
     archive: Archive
+    recordings: Recordings
     journal: Journal
     keeper: Keeper
     scribe: Scribe
 
     def __enter__(self) -> Self:
         self.archive.start()
+        self.recordings.start()
         self.keeper.start()
         self.journal.start()
         self.scribe.start()
@@ -87,6 +94,7 @@ class Service:
         self.scribe.stop()
         self.journal.stop()
         self.keeper.stop()
+        self.recordings.stop()
         self.archive.stop()
 
 
@@ -95,7 +103,9 @@ def build(config: Config) -> Service:
     directory = config.state_directory
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     installation = installation_id(directory)
-    archive = Archive(_usable(config), directory, installation)
+    usable = _usable(config)
+    archive = Archive(usable, directory, installation)
+    recordings = Recordings(usable, installation, config.headsets)
     coaching = config.coaching
     nodes = Nodes(
         [
@@ -129,11 +139,20 @@ def build(config: Config) -> Service:
         journal,
         archive,
         keeper,
+        _shelf(config, recordings),
         origins=config.service.origins,
         frames=config.service.frames,
         browsers=_browsers(config),
     )
-    return Service(engine, web, archive, journal, keeper, scribe)
+    return Service(engine, web, archive, recordings, journal, keeper, scribe)
+
+
+def _shelf(config: Config, recordings: Recordings) -> Shelf:
+    """Recordings as the API offers them."""
+    folder = config.state_directory / "recordings"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    archive = places.Folder(folder / "archive", own=True)
+    return Shelf(recordings, Cutting(archive, folder / "cuttings"), Tickets(kept_key(config.state_directory)))
 
 
 def database(config: Config) -> Database:

@@ -101,6 +101,11 @@ class Config:
         """Where the journals of recordings are."""
         return self.state_directory / "recordings" / "journal"
 
+    @property
+    def headsets(self) -> Mapping[str, str]:
+        """By agent, the model of the headset that he wears, where it is named."""
+        return {name: entry.headset for name, entry in self.agents.items() if entry.headset}
+
     def rules(self) -> Rules:
         """What the core decides by."""
         agents = {

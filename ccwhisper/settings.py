@@ -299,11 +299,13 @@ class BrowserPhone(_Section):
 
 
 class AgentEntry(_Section):
-    """A known agent: the directory users whose legs are his, and the queues that he serves."""
+    """A known agent: the directory users whose legs are his, the queues that he serves, and the model of the headset
+    that he wears, by which echoes of coaches are counted."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     users: Annotated[list[Annotated[str, AfterValidator(_user)]], Field(min_length=1)]
     queues: list[QueueName] = []
+    headset: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
 def _word(value: str) -> str:

@@ -6,6 +6,7 @@ twice it is the same. What is deleted stays deleted, whoever says later that it 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,13 +17,16 @@ from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound, Unavailable
+from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden, NotFound, Unavailable
 from ccwhisper.recording.index import Comment, Entry, EntryPage, Person, State, Tally, Wanted
 from ccwhisper.recording.journal import Start
 from ccwhisper.recording.result import Problem, Result
 from ccwhisper.store import entries
 from ccwhisper.store.database import Database
+from ccwhisper.store.errors import why
 from ccwhisper.store.recorder import public_id
+
+logger = logging.getLogger(__name__)
 
 WORKERS: Final = 2
 """Reads and writes at a time; others wait for these."""
@@ -155,29 +159,30 @@ class Recordings:
 
     def _read(self, ask: Callable[[Connection], T]) -> T:
         def inside() -> T:
-            try:
-                with self._database.engine.connect() as connection:
-                    return ask(connection)
-            except SQLAlchemyError as error:
-                raise _unavailable("read") from error
+            with self._database.engine.connect() as connection:
+                return ask(connection)
 
-        return self._apply(inside)
+        return self._apply(inside, "read")
 
     def _write(self, ask: Callable[[Connection], T]) -> T:
         def inside() -> T:
+            with self._database.engine.connect().execution_options(writes=True) as connection, connection.begin():
+                return ask(connection)
+
+        return self._apply(inside, "written")
+
+    def _apply(self, ask: Callable[[], T], what: str) -> T:
+        def inside() -> T | CoachingError:
             try:
-                with self._database.engine.connect().execution_options(writes=True) as connection, connection.begin():
-                    return ask(connection)
+                return ask()
             except SQLAlchemyError as error:
-                raise _unavailable("written") from error
+                logger.warning("the list of recordings cannot be %s: %s", what, why(error))
+                return Unavailable("store_unavailable", f"The list of recordings cannot be {what} at this moment.")
+            except CoachingError as refusal:
+                return refusal  # what a worker raises, gevent prints
 
-        return self._apply(inside)
-
-    def _apply(self, inside: Callable[[], T]) -> T:
         assert self._pool is not None  # noqa: S101 - started
-        found: T = self._pool.apply(inside)
+        found: T | CoachingError = self._pool.apply(inside)
+        if isinstance(found, CoachingError):
+            raise found
         return found
-
-
-def _unavailable(what: str) -> Unavailable:
-    return Unavailable("store_unavailable", f"The list of recordings cannot be {what} at this moment.")

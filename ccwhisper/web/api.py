@@ -12,6 +12,7 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
 from ccwhisper.coaching.model import Follow
 from ccwhisper.coaching.policy import AUDIT, EDIT_POLICIES, VIEW
+from ccwhisper.web import review
 from ccwhisper.web.happenings import EventList
 from ccwhisper.web.operations import Context, Counter, Table
 from ccwhisper.web.policies import PolicyChange, PolicyList, QueuePolicyView, listed, named
@@ -268,3 +269,6 @@ def drop_policy(it: Context, queue: str) -> QueuePolicyView:
     """Back to what the configuration file says of a queue."""
     it.policies.set(it.actor, named(queue), None, it.origin)
     return policy_view(it.engine.rules, it.actor, queue)
+
+
+TABLE.include(review.TABLE)

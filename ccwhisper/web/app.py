@@ -25,6 +25,7 @@ from ccwhisper.web.openapi import document
 from ccwhisper.web.operations import PREFIX, Counter, blueprint
 from ccwhisper.web.pages import pages
 from ccwhisper.web.policies import Policies
+from ccwhisper.web.recordings import Shelf
 from ccwhisper.web.secured import Secured
 from ccwhisper.web.sockets import Sockets
 from ccwhisper.web.trail import Trail
@@ -78,6 +79,7 @@ def create_web(
     journal: Journal,
     trail: Trail,
     policies: Policies,
+    shelf: Shelf,
     limits: Limits | None = None,
     origins: Sequence[str] = (),
     frames: Sequence[str] = (),
@@ -87,7 +89,7 @@ def create_web(
     whose pages may connect by Socket.IO and use the API, `frames` those whose pages may hold the agent's panel. With
     `browsers`, pages may be phones."""
     phones = BrowserPhones(engine, auth, browsers, origins) if browsers else None
-    counter = Counter(engine, journal, auth, limits or Limits(), trail, policies, phones)
+    counter = Counter(engine, journal, auth, limits or Limits(), trail, policies, shelf, phones)
     app = _app(counter, frames, frozenset(origins))
     sockets = Sockets(app, counter, TABLE, origins)
     if phones:

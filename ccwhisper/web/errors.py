@@ -44,6 +44,7 @@ _HTTP_CODES: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
         400: ("request_malformed", "The request is not well-formed."),
         404: ("route_not_found", "There is nothing at this address."),
         405: ("method_not_allowed", "This address does not know this method."),
+        416: ("range_not_satisfiable", "The file has no such range."),
         413: ("body_too_large", "The body is larger than any request needs to be."),
     }
 )
@@ -84,7 +85,7 @@ def install(app: Flask) -> None:
         code, message = _HTTP_CODES.get(status, (f"http_{status}", error.name))
         response = refusal(status, ErrorDetail(code=code, message=message, retry=False))
         for name, value in error.get_headers():
-            if name == "Allow":
+            if name in ("Allow", "Content-Range"):
                 response.headers[name] = value
         return response
 

@@ -10,7 +10,8 @@ import ccwhisper
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.web.errors import STATUS
 from ccwhisper.web.operations import PREFIX, Operation, Table, always
-from ccwhisper.web.schemas import ErrorAnswer, Streamed
+from ccwhisper.web.schemas import ErrorAnswer, Served, Streamed
+from ccwhisper.web.tickets import COOKIE
 
 _DESCRIPTIONS = {
     400: "The request itself is wrong.",
@@ -27,7 +28,9 @@ _DESCRIPTIONS = {
 
 def document(table: Table) -> dict[str, Any]:
     """The whole document."""
-    answers = [(each.answer, "serialization") for each in table.operations if not issubclass(each.answer, Streamed)]
+    answers = [
+        (each.answer, "serialization") for each in table.operations if not issubclass(each.answer, Streamed | Served)
+    ]
     bodies = [(each.body, "validation") for each in table.operations if each.body]
     models: list[Any] = list(dict.fromkeys([*answers, *bodies, (ErrorAnswer, "serialization")]))
     references, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
@@ -49,7 +52,10 @@ def document(table: Table) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions.get("$defs", {}),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "ticket": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
         },
     }
 
@@ -73,7 +79,9 @@ def _operation(each: Operation, names: dict[type, str]) -> dict[str, Any]:
         made["requestBody"] = {"required": True, "content": _json(names[each.body])}
     if each.public:
         made["security"] = []
-    elif each.scope:
+    elif each.ticket:
+        made["security"] = [{"token": []}, {"ticket": []}]
+    if each.scope:
         made["description"] = f"Needs the permission {each.scope}."
     return made
 
@@ -102,11 +110,16 @@ def _responses(each: Operation, names: dict[type, str]) -> dict[str, Any]:
     kinds: set[type[CoachingError]] = {*each.refusals, *always(each)}
     statuses = sorted({STATUS[kind] for kind in kinds} | ({413} if each.body else set()))
     refused = {str(status): _refusal(_DESCRIPTIONS[status], names) for status in statuses}
+    if issubclass(each.answer, Served):
+        success["headers"] = {"Accept-Ranges": {"schema": {"type": "string"}}, "ETag": {"schema": {"type": "string"}}}
+        refused["206"] = {**success, "description": "The range that was asked for."}
+        refused["304"] = {"description": "The tag of If-None-Match is that of the file."}
+        refused["416"] = _refusal("There is no such range.", names)
     return {str(each.status): success, **refused, "default": _refusal("Any other error.", names)}
 
 
 def _content(each: Operation, names: dict[type, str]) -> dict[str, Any]:
-    if issubclass(each.answer, Streamed):
+    if issubclass(each.answer, Streamed | Served):
         return {form: {"schema": {"type": "string"}} for form in each.answer.forms}
     return _json(names[each.answer])
 

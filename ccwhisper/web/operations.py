@@ -22,10 +22,13 @@ from ccwhisper.web.auth import Auth, Principal
 from ccwhisper.web.browser_phones import BrowserPhones
 from ccwhisper.web.desk import Desk
 from ccwhisper.web.errors import Unauthorised, WrongMediaType
+from ccwhisper.web.files import served
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits, TooMany
 from ccwhisper.web.policies import Policies
-from ccwhisper.web.schemas import Answer, Ask, SessionView, Streamed
+from ccwhisper.web.recordings import MediaOpened, Shelf
+from ccwhisper.web.schemas import Answer, Ask, Served, SessionView, Streamed
+from ccwhisper.web.tickets import COOKIE, LIFETIME
 from ccwhisper.web.trail import Trail
 
 PREFIX: Final = "/api/v1"
@@ -45,16 +48,20 @@ class Over(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler of an authorised request works with. `ask` is the checked body or query."""
+    """What a handler of an authorised request works with. `ask` is the checked body or query. `cookie` came with the
+    request, and `by_ticket` says that it was authorised by that alone."""
 
     engine: Engine
     who: Principal
     desk: Desk
     trail: Trail
     policies: Policies
+    shelf: Shelf
     phones: BrowserPhones | None
     origin: str
     ask: Any
+    cookie: str | None
+    by_ticket: bool
 
     @property
     def actor(self) -> Actor:
@@ -89,6 +96,8 @@ _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "raise_hand": "hand",
         "set_policy": "policy",
         "drop_policy": "policy",
+        "open_media": "play",
+        "add_comment": "comment",
     }
 )
 
@@ -109,6 +118,8 @@ class Operation:
     location: str | None
     scope: str | None
     public: bool
+    ticket: bool
+    records: bool
 
     @property
     def acts(self) -> bool:
@@ -128,10 +139,16 @@ class Operation:
 
 
 class Table:
-    """Operations in the order of their declaration."""
+    """Operations in the order of their declaration. With `records`, what their handlers refuse is recorded here: the
+    core knows nothing of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: bool = False) -> None:
         self.operations: list[Operation] = []
+        self._records = records
+
+    def include(self, other: Table) -> None:
+        """Those of another table, too."""
+        self.operations += other.operations
 
     def operation(
         self,
@@ -146,16 +163,30 @@ class Table:
         location: str | None = None,
         scope: str | None = None,
         public: bool = False,
+        ticket: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the handler that follows. `scope` is a permission that the token must hold; `location` makes the
-        Location header out of the answer's fields; `public` needs no token. The first line of the docstring is the
-        summary."""
+        Location header out of the answer's fields; `public` needs no token; with `ticket`, a ticket for the recording
+        does instead. The first line of the docstring is the summary."""
 
         def declare(handler: Handler) -> Handler:
             summary = (handler.__doc__ or "").strip().splitlines()[0]
             self.operations.append(
                 Operation(
-                    method, path, summary, handler, answer, query, body, refusals, status, location, scope, public
+                    method,
+                    path,
+                    summary,
+                    handler,
+                    answer,
+                    query,
+                    body,
+                    refusals,
+                    status,
+                    location,
+                    scope,
+                    public,
+                    ticket,
+                    self._records,
                 )
             )
             return handler
@@ -173,26 +204,56 @@ class Counter:
     limits: Limits
     trail: Trail
     policies: Policies
+    shelf: Shelf
     phones: BrowserPhones | None = None
 
     def perform(
-        self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], ask: Callable[[], Ask | None]
+        self,
+        each: Operation,
+        who: Principal,
+        origin: str,
+        variables: Mapping[str, str],
+        ask: Callable[[], Ask | None],
+        cookie: str | None = None,
+        by_ticket: bool = False,
     ) -> Answer:
         """What an operation answers somebody. `ask` checks the body or query. Raises CoachingError."""
         try:
             checked = self._checked(each, who, ask)
         except CoachingError as refusal:  # what the core refuses, it records itself
-            if each.acts or isinstance(refusal, Forbidden):
-                whom = variables.get("session"), None, variables.get("call"), None
-                where = f"{each.method} {each.path}"
-                self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
+            self._refused(each, who, origin, variables, refusal)
             raise
         desk = Desk(self.engine, self.journal, who.actor)
-        context = Context(self.engine, who, desk, self.trail, self.policies, self.phones, origin, checked)
-        return each.handler(context, **variables)
+        context = Context(
+            self.engine,
+            who,
+            desk,
+            self.trail,
+            self.policies,
+            self.shelf,
+            self.phones,
+            origin,
+            checked,
+            cookie,
+            by_ticket,
+        )
+        try:
+            return each.handler(context, **variables)
+        except CoachingError as refusal:
+            if each.records:
+                self._refused(each, who, origin, variables, refusal)
+            raise
+
+    def _refused(
+        self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], refusal: CoachingError
+    ) -> None:
+        if each.acts or isinstance(refusal, Forbidden):
+            whom = variables.get("session"), None, variables.get("call"), None
+            where = f"{each.method} {each.path} {variables.get('recording', '')}".rstrip()
+            self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
 
     def _checked(self, each: Operation, who: Principal, ask: Callable[[], Ask | None]) -> Ask | None:
-        if each.acts:
+        if each.acts or each.ticket:
             self.limits.spend(who.actor.id)
         if each.scope and each.scope not in who.actor.permissions:
             raise Forbidden("permission_missing", f"The token lacks the permission {each.scope}.")
@@ -217,9 +278,12 @@ def _view(each: Operation, counter: Counter) -> Callable[..., ResponseReturnValu
     def view(**variables: str) -> ResponseReturnValue:
         if each.public:
             return _response(each, each.handler(counter))
-        who = counter.auth.identify(request.headers.get("Authorization"))
+        token, cookie = request.headers.get("Authorization"), request.cookies.get(COOKIE)
+        by_ticket = each.ticket and token is None
+        tickets = counter.shelf.tickets
+        who = tickets.identify(cookie, variables["recording"]) if by_ticket else counter.auth.identify(token)
         origin = f"http {request.remote_addr}"
-        return _response(each, counter.perform(each, who, origin, variables, lambda: _asked(each)))
+        return _response(each, counter.perform(each, who, origin, variables, lambda: _asked(each), cookie, by_ticket))
 
     return view
 
@@ -229,11 +293,25 @@ def _response(each: Operation, answer: Answer) -> Response:
         response = Response(answer.chunks, each.status, mimetype=answer.form)
         response.headers["Content-Disposition"] = f'attachment; filename="{answer.file}"'
         return response
+    if isinstance(answer, Served):
+        return served(answer)
     response = Response(answer.model_dump_json(), each.status, mimetype="application/json")
+    if isinstance(answer, MediaOpened):
+        _open(response, answer)
     if each.location:
         response.headers["Location"] = PREFIX + each.location.format_map(answer.__dict__)
         response.autocorrect_location_header = False
     return response
+
+
+def _open(response: Response, answer: MediaOpened) -> None:
+    """Give a ticket to the browser, for the addresses of this recording alone. A page behind a proxy that speaks https
+    for the service tells so by its origin."""
+    secure = request.is_secure or request.headers.get("Origin", "").startswith("https:")
+    where = request.path.rpartition("/")[0]
+    response.set_cookie(
+        COOKIE, answer.cookie, int(LIFETIME), path=where, secure=secure, httponly=True, samesite="Strict"
+    )
 
 
 def _asked(each: Operation) -> Ask | None:
@@ -285,5 +363,5 @@ def always(each: Operation) -> tuple[type[CoachingError], ...]:
         return ()
     scope = (Forbidden,) if each.scope else ()
     media = (WrongMediaType,) if each.body else ()
-    often = (TooMany,) if each.acts else ()
+    often = (TooMany,) if each.acts or each.ticket else ()
     return (Invalid, Unauthorised, *scope, *media, *often, Unavailable)

@@ -6,6 +6,7 @@ Names and numbers of callers are text from strangers: they are passed on as text
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
@@ -49,6 +50,18 @@ class Streamed(Answer):
     form: str
     file: str
     chunks: SkipValidation[Iterator[bytes]]
+
+
+class Served(Answer):
+    """A response's body that is a file, whole or in the ranges that were asked for. `tag` changes with what is in it;
+    `file` is the name under which it is saved, where it is to be."""
+
+    forms: ClassVar[tuple[str, ...]] = ()
+
+    form: str
+    file: str | None
+    tag: str
+    path: Path
 
 
 # --- requests --------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits
 
 from .fake_switch import NODE, FakeSwitch, agent_leg, caller_leg
+from .folder import Shelves
 
 T = TypeVar("T")
 SECRET = "a secret that is long enough for SHA-256"
@@ -126,6 +127,8 @@ class Service:
         database.upgrade()
         self.archive = Archive(database, self.folder, "an installation", pauses=(0.05, 0.05))
         self.archive.start()
+        self.shelves = Shelves(database, self.folder)
+        self.shelves.index.start()
 
         def keep(row: fx.Audit, at: float) -> None:
             self.audit.append(row)
@@ -139,7 +142,15 @@ class Service:
         journal.start()
         browsers = self._browsers() if self._browsers else None
         web = create_web(
-            self.engine, self._auth, journal, self.archive, self.keeper, self._limits, self._origins, browsers=browsers
+            self.engine,
+            self._auth,
+            journal,
+            self.archive,
+            self.keeper,
+            self.shelves.shelf,
+            self._limits,
+            self._origins,
+            browsers=browsers,
         )
         web.start()
         tls = context(*self._tls, SSLContext) if self._tls else None
@@ -156,6 +167,7 @@ class Service:
         journal.stop()
         self.engine.stop()
         self.keeper.stop()
+        self.shelves.index.stop()
         self.archive.stop()
         folder.cleanup()
         gc.collect()  # requests that were broken off have left circles with sockets, which need the loop to close

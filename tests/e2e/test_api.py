@@ -393,12 +393,14 @@ def _rules() -> list[Any]:
     from ccwhisper.web.operations import Counter, blueprint
 
     from .fake_switch import FakeSwitch
+    from .folder import Shelves
     from .service import RULES
 
     engine = Engine(RULES, FakeSwitch(), [])
     archive = Archive(Database.sqlite(Path("nowhere")), Path("nowhere"), "")
     app = Flask("rules", static_folder=None)
     auth = Auth(SharedSecret("x"), ("HS256",))
-    counter = Counter(engine, Journal(engine), auth, Limits(), archive, Keeper(engine, archive))
+    shelf = Shelves(Database.sqlite(Path("nowhere")), Path("nowhere")).shelf
+    counter = Counter(engine, Journal(engine), auth, Limits(), archive, Keeper(engine, archive), shelf)
     app.register_blueprint(blueprint(TABLE, counter))
     return list(app.url_map.iter_rules())
