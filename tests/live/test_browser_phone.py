@@ -57,6 +57,22 @@ async (tones) => {
 }
 """
 
+# The space bar, and what has come of it by then: whether the microphone is open, and how often the service was told.
+_KEYS = """
+() => {
+  let released = 0;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {
+    released += String(data).includes('"op":"release"');
+    return send.call(this, data);
+  };
+  window.key = (type) => {
+    document.body.dispatchEvent(new KeyboardEvent(type, { key: " ", bubbles: true }));
+    return { open: window.peers.at(-1).getSenders()[0].track.enabled, released };
+  };
+}
+"""
+
 
 @pytest.fixture
 def open_page(browser: Browser, stage: Stage) -> Iterator[Callable[..., Page]]:
@@ -161,6 +177,31 @@ def test_push_to_talk_and_a_page_that_is_closed_in_the_middle_of_it(
     wait_until("the coach's leg is gone", lambda: not coach_legs(stage))
     hear(stage, scene, caller={"agent"}, agent={"caller"})
     assert "Total items returned: 0" in stage.node.api("sofia status profile browsers reg")
+
+
+def test_the_last_word_before_the_key_is_let_go_of_gets_through(stage: Stage, open_page: Callable[..., Page]) -> None:
+    """The microphone is closed at once, and the gate when what was said before is through it."""
+    scene = stage.call()
+    page = open_page(devices=[])
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    listening(page)
+    page.keyboard.press("w")
+    lamp(page, "Agent 1001 hears you")
+    page.keyboard.press("p")
+    lamp(page, "Nobody hears you")
+    page.evaluate(_KEYS)
+    assert page.evaluate("() => key('keydown')")["open"]
+    lamp(page, "Agent 1001 hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller", "carla"})
+    assert page.evaluate("() => key('keyup')") == {"open": False, "released": 0}
+    assert page.evaluate("() => { key('keydown'); key('keyup'); return key('keydown'); }") == {
+        "open": True,
+        "released": 0,
+    }
+    hear(stage, scene, caller={"agent"}, agent={"caller", "carla"})
+    page.evaluate("() => key('keyup')")
+    lamp(page, "Nobody hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller"})
 
 
 def test_the_caller_loses_nothing_of_the_agent(stage: Stage, open_page: Callable[..., Page]) -> None:

@@ -17,6 +17,8 @@ export function takeToken() {
 }
 
 export class Desk extends EventTarget {
+  #closing = null;
+
   constructor(address) {
     super();
     this.address = address;
@@ -40,9 +42,12 @@ export class Desk extends EventTarget {
     this.ahead = 0; // how far the service's clock is ahead of ours, in seconds
     this.heard = 0;
     this.pressing = null;
+    this.released = null; // the session whose key was let go of here, until the service has heard of it
+    this.tail = 0; // how long what was said before a key was let go of is on its way, in ms
     setInterval(() => this.#watch(), 1000);
-    for (const event of ["blur", "pagehide"]) addEventListener(event, () => this.release());
-    document.addEventListener("visibilitychange", () => document.hidden && this.release());
+    addEventListener("blur", () => this.release());
+    addEventListener("pagehide", () => this.release(0));
+    document.addEventListener("visibilitychange", () => document.hidden && this.release(0)); // its timers go slow
   }
 
   now() {
@@ -114,6 +119,7 @@ export class Desk extends EventTarget {
   /** Push-to-talk is held: said again and again until `release`, or until the connection or the page is gone. */
   press(session) {
     if (this.pressing) return;
+    this.#takeBack();
     const say = () => this.ask("press", { session }).catch((error) => this.#pressFailed(error));
     this.pressing = { session, timer: setInterval(say, PRESS_MS) };
     say();
@@ -132,11 +138,26 @@ export class Desk extends EventTarget {
     if (pace) held.stuck = setTimeout(() => this.release(), Math.max(STUCK_MS, 3 * pace));
   }
 
-  release() {
-    const held = this.pressing;
+  /** The key is let go of: the service hears of it when what was said before is through, in `tail` ms. */
+  release(tail = this.tail) {
+    const session = this.pressing?.session ?? (tail ? null : this.released);
+    if (!session) return;
     this.#let();
-    if (held && this.socket?.connected) this.ask("release", { session: held.session }).catch(() => {});
+    this.#takeBack();
+    this.released = session;
+    if (tail) this.#closing = setTimeout(() => this.#sayReleased(session), tail);
+    else this.#sayReleased(session);
     this.#tell();
+  }
+
+  async #sayReleased(session) {
+    if (this.socket?.connected) await this.ask("release", { session }).catch(() => {});
+    if (this.released === session && !this.pressing) this.#takeBack();
+  }
+
+  #takeBack() {
+    clearTimeout(this.#closing);
+    this.released = null;
   }
 
   #pressFailed(error) {

@@ -8,6 +8,7 @@ const WELCOME_MS = 3000; // how long a call may ring before the session that it 
 const GATHER_MS = 400; // how long to look for ways through the network once one is known
 const EXPIRED = 4401;
 const BESIDES_MS = 60; // from the microphone to the agent without any network: the sound card, a packet, the switch's buffers
+const TAIL_MS = 150; // from here to the agent, at most: so much later than the microphone the gate closes, or the last word is cut off
 const ECHO_SECONDS = 1;
 const LATE_MS = 150;
 const LOSSY = 0.03;
@@ -203,11 +204,13 @@ export class Softphone extends EventTarget {
   /** The gate at the switch decides; this one only sees to it that nothing leaves the page while nobody is to hear. */
   #gate() {
     const session = this.desk.sessions.get(this.#call?.session);
-    const held = session && (this.desk.pressing?.session === session.id || session.pressed); // here, or in another window of his
+    const elsewhere = session?.pressed && this.desk.released !== session.id; // in another window of his
+    const held = session && (this.desk.pressing?.session === session.id || elsewhere);
     const speaks = this.taken || (session && session.wanted !== "listen" && !session.muted && (session.talk === "open" || held));
     this.#sent?.getAudioTracks().forEach((track) => {
       track.enabled = !!speaks;
     });
+    this.desk.tail = this.#call ? TAIL_MS : 0;
   }
 
   // --- the connection ---
