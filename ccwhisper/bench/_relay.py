@@ -36,13 +36,13 @@ class Counts:
     """What went one way, second by second of CLOCK_MONOTONIC: bytes on the wire; and how many packets were RTP and
     lost."""
 
-    bytes: dict[int, int] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
     rtp: int = 0
     lost: int = 0
 
     def add(self, packet: bytes, second: int) -> None:
         """One more packet."""
-        self.bytes[second] = self.bytes.get(second, 0) + len(packet) + HEADERS
+        self.sizes[second] = self.sizes.get(second, 0) + len(packet) + HEADERS
 
 
 def kbits(counts: dict[int, int], since: int, until: int) -> list[float]:
@@ -82,7 +82,7 @@ class Relay:
     def counts(self) -> tuple[Counts, Counts]:
         """To the switch, and to the page."""
         up, down = (
-            Counts({int(second): size for second, size in each["bytes"].items()}, each["rtp"], each["lost"])
+            Counts({int(second): size for second, size in each["sizes"].items()}, each["rtp"], each["lost"])
             for each in self._ask({"counts": True})
         )
         return up, down
@@ -140,7 +140,8 @@ def serve() -> None:
     loss = 0.0
     while True:
         socks: Sequence[socket.socket] = () if way is None else (way.page, way.switch)
-        ready, _, _ = select.select([orders, *socks], [], [])
+        waits: list[Any] = [orders, *socks]
+        ready, _, _ = select.select(waits, [], [])
         for each in ready:
             if way is not None and each in socks:
                 way.hand_on(each, loss)

@@ -185,7 +185,7 @@ class Bench:
         scene.hang_up()
         for what, (since, until) in spans.items():
             for way, counts in (("to the switch", up), ("to the page", down)):
-                rates = kbits(counts.bytes, since, until)
+                rates = kbits(counts.sizes, since, until)
                 p95 = round(float(np.percentile(rates, 95)), 1)
                 name = f"on the wire {way}, coach {what}"
                 self.figures += [
