@@ -195,6 +195,11 @@ class ServiceProcess:
         """The API as this person."""
         return Api(self.url, self.token(sub, **claims))
 
+    def keep_address(self) -> None:
+        """Start at the address that it has now, from now on: pages that are open find it again."""
+        where = urlsplit(self.url).netloc
+        self.config.write_text(self.config.read_text().replace('listen = "127.0.0.1:0"', f'listen = "{where}"'))
+
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         self._end(signal.SIGKILL)
