@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ccwhisper.install.plan import Plan
 
 _STEPS = ("agents", "contacts", "contexts", "extensions", "event-socket", "modules")
+_CHOSEN = ("browsers",)
 
 
 @click.group()
@@ -57,6 +58,10 @@ def _pairs(
     default=("callers=public", "feature-codes=coaches"), show_default=True, callback=_pairs,
     help="Which context gets a part of dialplans/; may be repeated, and then the defaults are not among them.",
 )  # fmt: skip
+@click.option(
+    "--with", "also", multiple=True, type=click.Choice(_CHOSEN),
+    help="Besides: browsers, the profile for coaches who speak from their browsers.",
+)  # fmt: skip
 @click.option("--without", multiple=True, type=click.Choice(_STEPS), help="Leave a step out; may be repeated.")
 @click.option(
     "--password-env", metavar="NAME", default="CCW_ESL_PASSWORD", show_default=True,
@@ -72,6 +77,7 @@ def install(
     groups: tuple[str, ...],
     coaches: tuple[str, ...],
     into: tuple[tuple[str, str], ...],
+    also: tuple[str, ...],
     without: tuple[str, ...],
     password_env: str,
 ) -> None:
@@ -83,7 +89,8 @@ def install(
     from ccwhisper.install.errors import InstallError  # noqa: PLC0415
     from ccwhisper.install.steps import Wish  # noqa: PLC0415
 
-    wish = Wish(groups, into, coaches, os.environ.get(password_env) or None, frozenset(_STEPS) - frozenset(without))
+    steps = frozenset(_STEPS) - frozenset(without) | frozenset(also)
+    wish = Wish(groups, into, coaches, os.environ.get(password_env) or None, steps)
     try:
         found = plan.install(path, wish)
     except InstallError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,9 @@ MODULES: Final = (
 )  # fmt: skip
 
 STEPS: Final = ("agents", "contacts", "contexts", "extensions", "event-socket", "modules")
+
+CHOSEN: Final = ("browsers",)
+"""Steps that are done only when they are asked for."""
 
 _SOUNDS: Final = "$${conf_dir}/sounds"
 BUFFER: Final = "jitterbuffer_msec=40,rtp_jitter_buffer_during_bridge=true"
@@ -78,8 +81,9 @@ class Steps:
             "extensions": self._extensions,
             "event-socket": self._event_socket,
             "modules": self._modules,
+            "browsers": self._browsers,
         }
-        for name in STEPS:
+        for name in (*STEPS, *CHOSEN):
             if name in self._wish.steps:
                 doing[name]()
         if self._wish.coaches:
@@ -265,12 +269,42 @@ class Steps:
         self._add(source, replaced(source, "password", tag, f'<param name="password" value="{wanted}"/>'))
 
     def _modules(self) -> None:
+        self._load(MODULES, "modules")
+
+    def _browsers(self) -> None:
+        """The profile into mod_sofia, what browsers send into mod_opus."""
+        profile, opus = parts.browsers(self._place)
+        for section, kind, name in (("configuration", "profile", "browsers"), ("dialplan", "context", "nowhere")):
+            taken = [each.place for each in self._in(section, kind) if each.get("name") == name]
+            if taken:
+                raise InstallError(f"{kind}_taken", f"{taken[0]}: there is a {kind} {name} already")
+        source, tag = self._source(next(self._one("configuration", "configuration", "sofia.conf").each("profiles")))
+        depth = len(source.path.relative_to(self._conf).parts) - 1
+        line = f'<X-PRE-PROCESS cmd="include" data="{"../" * depth}{OURS}/browsers.xml"/>'
+        self._add(source, inserted(source, "browsers", tag, [line], last=True))
+        self._work.created[f"{OURS}/browsers.xml"] = profile
+        settings = next(self._one("configuration", "configuration", "opus.conf").each("settings"))
+        there = {param.get("name"): param for param in settings.walk("param")}
+        for name, value in opus.items():
+            wanted = f'<param name="{name}" value="{value}"/>'
+            if name not in there:
+                source, tag = self._source(settings)
+                self._add(source, inserted(source, name, tag, [wanted]))
+            elif there[name].get("value") != value:
+                source, tag = self._source(there[name])
+                self._add(source, replaced(source, name, tag, wanted))
+        self._load(("mod_opus",), "module for browsers")
+        self._work.notes.append(
+            f'the service finds the profile with: [[node]] browsers = "127.0.0.1:{parts.BROWSERS_WS_PORT}"'
+        )
+
+    def _load(self, modules: Iterable[str], name: str) -> None:
         conf = self._one("configuration", "configuration", "modules.conf")
         loaded = {each.get("module") for each in self._root.walk("load")}
-        lines = [f'<load module="{name}"/>' for name in MODULES if name not in loaded]
+        lines = [f'<load module="{each}"/>' for each in modules if each not in loaded]
         if lines:
             source, tag = self._source(next(conf.each("modules"), conf))
-            self._add(source, inserted(source, "modules", tag, lines, last=True))
+            self._add(source, inserted(source, name, tag, lines, last=True))
 
     def _coaches(self) -> None:
         for name in self._wish.coaches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from ccwhisper.proof.line import CallEnded
 from ccwhisper.proof.node import PrivateNode
 from ccwhisper.proof.sources import Noise
 from ccwhisper.proof.stage import DEVICES, Stage
+from ccwhisper.web.sip import Line, Message
+from ccwhisper.web.upstream import Upstream
 from tests.e2e.service import PATIENCE
 from tests.live.report import Report
 from tests.live.test_desk_phones import SUPERVISORS, coach_of, dial, hears, refused
@@ -99,9 +102,9 @@ def before(conf: Path) -> dict[str, tuple[bytes, int]]:
 @pytest.fixture(scope="module")
 def stock_node(freeswitch: Path, conf: Path, before: dict[str, tuple[bytes, int]]) -> Iterator[StockNode]:
     """A switch that runs with it. Its password is the one that the installation has put in."""
-    node = StockNode(binary=freeswitch, conf=conf, profiles=("internal", "external"))
+    node = StockNode(binary=freeswitch, conf=conf, profiles=("internal", "external", "browsers"))
     found = {(each.rule, each.message) for each in check([conf]).findings}
-    assert command("install", conf, "--coach", COACH, "--yes", password=node.esl_password)
+    assert command("install", conf, "--coach", COACH, "--with", "browsers", "--yes", password=node.esl_password)
     assert {(each.rule, each.message) for each in check([conf]).findings} <= found
     assert everything(conf) != before
     with node:
@@ -149,6 +152,30 @@ def test_a_call_is_coached_on_the_stock_configuration(stock_node: StockNode, rep
                 phone.dial(number).wait("up")
 
 
+def test_a_browser_is_registered_and_reaches_nobody_there(stock_node: StockNode, tmp_path: Path) -> None:
+    upstream = Upstream("127.0.0.1", stock_node.browsers_ws_port)
+    line = Line("f" * 32, lambda _session: False)
+    upstream.send(line.register())
+    while not line.registered:
+        line.from_switch(upstream.receive())
+    assert "Total items returned: 1" in stock_node.api("sofia status profile browsers reg")
+    who = f"Via: SIP/2.0/WS x.invalid;branch=z9hG4bK1\r\nFrom: <sip:{line.address}>;tag=1\r\nCSeq: 1 INVITE\r\n"
+    where = f"sip:1001@{stock_node.domain}"
+    more = f"To: <{where}>\r\nCall-ID: 1001\r\nContact: <{line.contact}>\r\nContent-Length: 0\r\n\r\n"
+    upstream.send(f"INVITE {where} SIP/2.0\r\n{who}{more}")
+    while (answer := Message.parse(upstream.receive())).status < 200:
+        pass
+    assert answer.status in (404, 480, 488), answer.start
+    upstream.close()
+    path = tmp_path / "ccwhisper.toml"
+    path.write_text(
+        f'[[node]]\nname = "fs1"\nport = {stock_node.esl_port}\npassword_env = "CCW_ESL_PASSWORD"\n'
+        f'browsers = "127.0.0.1:{stock_node.browsers_ws_port}"\n'
+    )
+    found = ids(doctor(stock_node, "--config", str(path), CCWHISPER_JWT_SECRET=secrets.token_hex(32))[1])
+    assert not [each for each in found if each[0].startswith(("browsers", "opus"))]
+
+
 def test_the_doctor_finds_what_the_stock_configuration_lacks_and_nothing_that_was_installed(
     stock_node: StockNode,
 ) -> None:
@@ -164,7 +191,7 @@ def test_the_doctor_finds_what_the_stock_configuration_lacks_and_nothing_that_wa
 def test_it_is_taken_out_to_the_byte_while_the_switch_runs(
     stock_node: StockNode, conf: Path, before: dict[str, tuple[bytes, int]]
 ) -> None:
-    again = command("install", conf, "--coach", COACH, "--yes", password=stock_node.esl_password)
+    again = command("install", conf, "--coach", COACH, "--with", "browsers", "--yes", password=stock_node.esl_password)
     assert again == "There is nothing to change.\n"
     command("uninstall", conf, "--yes", password=stock_node.esl_password)
     assert everything(conf) == before

@@ -40,6 +40,20 @@ FILES: Mapping[str, str] = {
   </modules>
 </configuration>
 """,
+    "autoload_configs/sofia.conf.xml": """<configuration name="sofia.conf">
+  <profiles>
+    <X-PRE-PROCESS cmd="include" data="../sip_profiles/*.xml"/>
+  </profiles>
+</configuration>
+""",
+    "autoload_configs/opus.conf.xml": """<configuration name="opus.conf">
+\t<settings>
+\t\t<param name="complexity" value="10"/>
+\t\t<param name="maxaveragebitrate" value="0"/>
+\t\t<!-- <param name="maxplaybackrate" value="0"/> -->
+\t</settings>
+</configuration>
+""",
     "autoload_configs/event_socket.conf.xml": """<configuration name="event_socket.conf">
   <settings>
     <param name="listen-ip" value="::"/>   <!-- all -->

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -14,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccwhisper.dialplan import check
+from ccwhisper.dialplan.load import load
 from ccwhisper.install import manifest, parts, plan
 from ccwhisper.install.edit import applied, inserted, taken_back
 from ccwhisper.install.errors import InstallError
 from ccwhisper.install.parts import Kind
 from ccwhisper.install.source import Source
-from ccwhisper.install.steps import STEPS, Wish
+from ccwhisper.install.steps import CHOSEN, STEPS, Wish
 from tests.unit.configuration import FILES, PASSWORD, WISH, change, done, everything, put
 
 pytestmark = pytest.mark.unit
@@ -77,10 +79,63 @@ def test_an_agent_s_name_may_hold_anything(conf: Path) -> None:
     assert everything(conf) == before
 
 
-def test_the_command_knows_every_step() -> None:
-    from ccwhisper.cli.node import _STEPS
+BROWSERS = replace(WISH, steps=WISH.steps | {"browsers"})
 
-    assert _STEPS == STEPS
+
+def test_a_profile_for_browsers_is_put_in_where_it_is_wanted(conf: Path) -> None:
+    before = everything(conf)
+    plain = plan.install(conf, WISH)
+    assert not any("browsers" in each.file for each in plain.changes)
+    assert "browsers" not in plain.diff()
+    made = done(conf, BROWSERS)
+    assert 'browsers = "127.0.0.1:5076"' in made.notes[-1]
+    assert check([conf]).problems == []
+    sofia, opus, modules = (
+        (conf / f"autoload_configs/{name}.conf.xml").read_text() for name in ("sofia", "opus", "modules")
+    )
+    assert 'data="../sip_profiles/*.xml"/>\n    <!-- ccwhisper node install: browsers -->\n' in sofia
+    told = re.findall(r'^\s*<param name="(max\w+)" value="(\d+)"', opus, re.MULTILINE)
+    assert dict(told) == {"maxplaybackrate": "16000", "maxaveragebitrate": "24000"}
+    assert len(told) == 2
+    assert 'name="complexity" value="10"' in opus
+    assert modules.count('module="mod_opus"') == 1
+    (profile,) = load([conf / "freeswitch.xml"]).trees[0].root.walk("profile")
+    settings = {each.get("name"): each.get("value") for each in profile.walk("param")}
+    ours = (conf / "ccwhisper/browsers.xml").read_text()
+    for port, name in (("5076", "ccw_browsers_ws_port"), ("5075", "ccw_browsers_port")):
+        assert f'cmd="set" data="{name}={port}"' in ours
+        (place,) = [value for value in settings.values() if name in value]  # what else is a variable is known
+        assert place.endswith(f"$${{{name}}}")
+    assert len([value for value in settings.values() if "ccw_" in value]) == 2
+    assert plan.install(conf, BROWSERS).changes == ()
+    plan.carry_out(plan.install(conf, WISH))  # and no more
+    assert not (conf / "ccwhisper/browsers.xml").exists()
+    done(conf, BROWSERS)
+    plan.carry_out(plan.uninstall(conf))
+    assert everything(conf) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "code"),
+    [
+        ("autoload_configs/sofia.conf.xml", "<profiles>", '<profiles>\n<profile name="browsers"/>', "profile_taken"),
+        ("dialplan/public.xml", "<include>", '<include>\n<context name="nowhere"/>', "context_taken"),
+        ("autoload_configs/opus.conf.xml", "opus.conf", "other.conf", "configuration_missing"),
+        ("autoload_configs/sofia.conf.xml", "sofia.conf", "other.conf", "configuration_missing"),
+    ],
+)
+def test_where_a_profile_for_browsers_has_no_place(conf: Path, file: str, old: str, new: str, code: str) -> None:
+    change(conf, file, old, new)
+    with pytest.raises(InstallError) as caught:
+        plan.install(conf, BROWSERS)
+    assert caught.value.code == code
+    plan.install(conf, WISH)
+
+
+def test_the_command_knows_every_step() -> None:
+    from ccwhisper.cli.node import _CHOSEN, _STEPS
+
+    assert (_STEPS, _CHOSEN) == (STEPS, CHOSEN)
 
 
 def test_the_switch_reads_it_as_it_is_meant(conf: Path) -> None:
