@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from ccwhisper.coaching.centre import Centre
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from ccwhisper.coaching.recorded import Mark, Recording, RecordingId, Whispers
+from ccwhisper.coaching.recorded import Mark, Recorded, Recording, RecordingId, Whispers
 
 LegId = str
 CallId = str
@@ -179,6 +179,7 @@ class Call:
     taps: tuple[Tap, ...] = ()  # on the legs of either side
     peer_rate: int = 8000  # of the other party's leg
     peer_buffered: bool = False
+    recorded: Recorded | None = None
 
     def leg_of(self, agent: AgentId) -> AgentLeg | None:
         """The leg of this agent in this call."""

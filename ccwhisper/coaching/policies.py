@@ -12,9 +12,11 @@ from typing import Any
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching.errors import Conflict
 from ccwhisper.coaching.model import Phase, Session
 from ccwhisper.coaching.modes import Mode
 from ccwhisper.coaching.policy import DEFAULT_QUEUE, WAYS, PolicyPart, QueuePolicy, Rules, check_edit
+from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.coaching.turn import Turn
 
 _NOTHING = PolicyPart()
@@ -30,6 +32,8 @@ def layered(rules: Rules, edited: Mapping[str, PolicyPart]) -> Rules:
     default = _over(QueuePolicy(), edited.get(DEFAULT_QUEUE), rules.file.get(DEFAULT_QUEUE))
     names = (rules.file.keys() | edited.keys()) - {DEFAULT_QUEUE}
     queues = {name: _over(default, edited.get(name), rules.file.get(name)) for name in sorted(names)}
+    queues = {name: _excluded(policy, rules, name) for name, policy in queues.items()}
+    default = _excluded(default, rules, DEFAULT_QUEUE)
     return replace(
         rules, default=default, queues=MappingProxyType(queues), edited=MappingProxyType(dict(sorted(edited.items())))
     )
@@ -43,6 +47,17 @@ def _over(base: QueuePolicy, *parts: PolicyPart | None) -> QueuePolicy:
     return base
 
 
+def _excluded(policy: QueuePolicy, rules: Rules, queue: str) -> QueuePolicy:
+    return replace(policy, record_whisper=Whispers.EXCLUDED) if excluded(rules, queue) else policy
+
+
+def excluded(rules: Rules, queue: str) -> bool:
+    """Whether the configuration excludes whispers of this queue from recordings: that counts first, whatever is set at
+    run time, for the queue or for the default policy."""
+    said = [rules.file.get(name, _NOTHING).record_whisper for name in (queue, DEFAULT_QUEUE)]
+    return next((each for each in said if each is not None), None) is Whispers.EXCLUDED
+
+
 def without(rules: Rules, queue: str) -> Rules:
     """The rules as they would be had nothing been set for this queue at run time."""
     return layered(rules, {name: part for name, part in rules.edited.items() if name != queue})
@@ -50,7 +65,10 @@ def without(rules: Rules, queue: str) -> Rules:
 
 def source(rules: Rules, queue: str, name: str) -> str:
     """Where a field of a queue's policy comes from: `edited` (at run time), `file`, `default` or `built_in`."""
-    for place, parts in (("edited", rules.edited), ("file", rules.file)):
+    places = [("edited", rules.edited), ("file", rules.file)]
+    if name == "record_whisper" and excluded(rules, queue):
+        del places[0]  # whatever is said there
+    for place, parts in places:
         if getattr(parts.get(queue, _NOTHING), name) is not None:
             return place
     if queue != DEFAULT_QUEUE and source(rules, DEFAULT_QUEUE, name) != "built_in":
@@ -75,6 +93,12 @@ def words(policy: QueuePolicy | PolicyPart) -> dict[str, Any]:
         said["talk"] = policy.talk.value
     if policy.tell_listening is not None:
         said["tell_listening"] = policy.tell_listening
+    if policy.record is not None:
+        said["record"] = policy.record
+    if policy.record_whisper is not None:
+        said["record_whisper"] = policy.record_whisper.value
+    if policy.keep_days is not None:
+        said["keep_days"] = policy.keep_days
     return said
 
 
@@ -84,6 +108,10 @@ def words(policy: QueuePolicy | PolicyPart) -> dict[str, Any]:
 def set_policy(turn: Turn, ask: cmd.SetPolicy) -> None:
     """Another policy for a queue, from now on; None is what the configuration says."""
     check_edit(ask.actor, ask.queue)
+    wanted = ask.policy.record_whisper if ask.policy else None
+    if wanted not in (None, Whispers.EXCLUDED) and excluded(turn.rules, ask.queue):
+        text = "The configuration excludes whispers of this queue from recordings; that cannot be changed here."
+        raise Conflict("whisper_recording_excluded", text, retry=False)
     edited = dict(turn.rules.edited)
     before = edited.pop(ask.queue, None)
     if ask.policy is not None:

@@ -73,6 +73,15 @@ class Recording:
         return Mark(self.id, self.number, self.call, self.queue, self.rate, self.whispers, self.paused, self.over)
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a call shows of its recording."""
+
+    id: RecordingId
+    paused: str | None  # who has asked for it
+    problem: str | None
+
+
 def recording_id(installation: str, leg: str, call: str, number: int = 1) -> RecordingId:
     """The id of what begins with this call of a caller's leg: the same on every service of an installation, so that two
     that begin it do the same thing twice. `number` counts those of the leg: a file is never begun anew."""

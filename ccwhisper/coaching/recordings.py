@@ -15,7 +15,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
 from ccwhisper.coaching.model import Call, Phase, Session, State
 from ccwhisper.coaching.policy import check_listen, visible
-from ccwhisper.coaching.recorded import Recording, Whispers, recording_id, track_file
+from ccwhisper.coaching.recorded import Recorded, Recording, Whispers, recording_id, track_file
 from ccwhisper.coaching.turn import Turn
 
 CLOSING = 5.0
@@ -32,6 +32,10 @@ def settle(turn: Turn) -> None:
             _touch(turn, recording)
     for session in turn.touched():
         _follow(turn, session)
+    for call in list(turn.calls.values()):
+        recorded = _recorded(turn, call)
+        if call.recorded != recorded:
+            turn.calls[call.id] = replace(call, recorded=recorded)
 
 
 def policies_read(turn: Turn) -> None:
@@ -156,10 +160,9 @@ def next_timer(state: State) -> list[float]:
     return [each.deadline for each in state.recordings.values() if each.deadline is not None]
 
 
-def of_call(state: State, call: Call) -> Recording | None:
-    """What is recorded of a call, paused or not; None of one that is not."""
-    found = state.recordings.get(call.agents[0].peer)
-    return found if found and found.live and found.call == call.id else None
+def _recorded(turn: Turn, call: Call) -> Recorded | None:
+    found = _on(turn, call)
+    return Recorded(found.id, found.paused, found.problem) if found and found.live else None
 
 
 def _on(turn: Turn, call: Call) -> Recording | None:

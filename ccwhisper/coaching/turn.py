@@ -263,7 +263,9 @@ class Turn:
         if call is None:
             return None
         before = self.calls.get(call.id)
-        self.calls[call.id] = replace(call, started_at=before.started_at if before else call.started_at)
+        if before:
+            call = replace(call, started_at=before.started_at, recorded=before.recorded)
+        self.calls[call.id] = call
         return self.calls[call.id]
 
     def unbond(self, leg: LegId) -> None:
@@ -437,4 +439,4 @@ def lasting(session: Session) -> Mode:
 def _shown(session: Session) -> Session:
     """A session without what is nobody's business but the core's: its timers."""
     timeless = replace(session, deadline=None, press_until=None, rearm_at=None, refresh_at=None, again_until=None)
-    return replace(timeless, attempts=0)
+    return replace(timeless, attempts=0, recording=None, parts=0, masked=True)

@@ -47,7 +47,7 @@ from ccwhisper.web.schemas import (
     TalkChange,
 )
 from ccwhisper.web.trail import MEDIA, AuditExport, AuditExportQuery, AuditList, AuditQuery, exported, shown
-from ccwhisper.web.views import cue_view, hand_view, is_listening, is_settled, me_view
+from ccwhisper.web.views import call_view, cue_view, hand_view, is_listening, is_settled, me_view
 
 TABLE: Final = Table()
 _OWN: Final = (NotFound, Conflict)
@@ -80,6 +80,20 @@ def list_calls(it: Context) -> CallList:
 def get_call(it: Context, call: str) -> CallView:
     """One call."""
     return it.desk.call(call)
+
+
+@TABLE.operation("POST", "/calls/{call}/recording/pause", CallView, refusals=(Forbidden, NotFound, Conflict))
+def pause_recording(it: Context, call: str) -> CallView:
+    """Record silence while a card number is said; of one's own call as an agent, or of one that one may listen to."""
+    state = it.asked(cmd.PauseRecording(it.actor, call, True, it.who.agent, it.origin))
+    return call_view(state.calls[call])
+
+
+@TABLE.operation("POST", "/calls/{call}/recording/resume", CallView, refusals=(Forbidden, NotFound, Conflict))
+def resume_recording(it: Context, call: str) -> CallView:
+    """Record what is said again."""
+    state = it.asked(cmd.PauseRecording(it.actor, call, False, it.who.agent, it.origin))
+    return call_view(state.calls[call])
 
 
 @TABLE.operation("GET", "/agents", AgentList, scope=VIEW)

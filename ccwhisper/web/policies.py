@@ -9,8 +9,9 @@ from pydantic import Field
 from ccwhisper.coaching.errors import Invalid
 from ccwhisper.coaching.model import Actor, State
 from ccwhisper.coaching.modes import Talk
-from ccwhisper.coaching.policies import source, without, words
+from ccwhisper.coaching.policies import excluded, source, without, words
 from ccwhisper.coaching.policy import DEFAULT_QUEUE, EVERY_QUEUE, PolicyPart, Rules, may_edit
+from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.settings import Occasion, Queue, Way
 from ccwhisper.web.schemas import Answer, Ask, Text
 
@@ -52,6 +53,9 @@ class PolicyView(Answer):
     modes: Annotated[list[Way], Field(description="What is allowed; nothing, where it does not hold listen.")]
     talk: Annotated[Talk, Field(description="Of a session that does not say.")]
     tell_listening: Annotated[bool, Field(description="Agents see who only listens.")]
+    record: Annotated[bool, Field(description="Calls are recorded.")]
+    record_whisper: Annotated[Whispers, Field(description="What becomes of whispers in recorded calls.")]
+    keep_days: Annotated[int | None, Field(description="For how long recordings are kept; null: without end.")] = None
 
 
 class PolicyEdited(Answer):
@@ -63,6 +67,9 @@ class PolicyEdited(Answer):
     modes: list[Way] | None = None
     talk: Talk | None = None
     tell_listening: bool | None = None
+    record: bool | None = None
+    record_whisper: Whispers | None = None
+    keep_days: int | None = None
 
 
 Source = Literal["edited", "file", "default", "built_in"]
@@ -77,6 +84,9 @@ class PolicySources(Answer):
     modes: Source
     talk: Source
     tell_listening: Source
+    record: Source
+    record_whisper: Source
+    keep_days: Source
 
 
 class QueuePolicyView(Answer):
@@ -89,6 +99,9 @@ class QueuePolicyView(Answer):
     without: Annotated[PolicyView, Field(description="What would be in force had nothing been set for this queue.")]
     without_sources: PolicySources
     editable: Annotated[bool, Field(description="By this token.")]
+    whisper_recording_excluded: Annotated[
+        bool, Field(description="By the configuration file: `record_whisper` cannot be set to anything else.")
+    ]
 
 
 class PolicyList(Answer):
@@ -117,6 +130,7 @@ def shown(rules: Rules, actor: Actor, queue: str) -> QueuePolicyView:
         without=_view(bare, queue),
         without_sources=_sources(bare, queue),
         editable=may_edit(actor, queue),
+        whisper_recording_excluded=excluded(rules, queue),
     )
 
 

@@ -184,6 +184,15 @@ class TapView(Answer):
     leg: Annotated[Text | None, Field(description="The switch's name of the leg that listens, where it is known.")]
 
 
+class RecordedView(Answer):
+    """What is recorded of a call now: what its two parties say, and no whisper."""
+
+    id: str
+    paused: Annotated[bool, Field(description="Silence is recorded: a card number is said.")]
+    paused_by: Annotated[Text | None, Field(description="The name of whoever has asked for it.")]
+    failed: Annotated[bool, Field(description="The switch does not record it, although it should.")]
+
+
 class CallView(Answer):
     """A call that at least one agent is on."""
 
@@ -197,6 +206,7 @@ class CallView(Answer):
     held: bool
     obstacle: Annotated[str | None, Field(description="Why it cannot be coached; null when it can.")]
     taps: list[TapView]
+    recording: Annotated[RecordedView | None, Field(description="Null when it is not recorded.")]
 
 
 class AgentView(Answer):
@@ -255,6 +265,10 @@ class SessionView(Answer):
     gate: Annotated[Gate, Field(description="Who can hear him, as confirmed by the switch.")]
     settled: Annotated[bool, Field(description="Attached, in the wanted mode, and the switch has confirmed the gate.")]
     held: Annotated[bool, Field(description="His own phone is on hold.")]
+    recorded: Annotated[
+        Literal["recorded", "not_recorded", "excluded"],
+        Field(description="Whether what he whispers is; excluded: it never is on calls of this queue."),
+    ]
     started_at: Annotated[float, Field(description="Seconds since the epoch.")]
     ended_at: Annotated[float | None, Field(description="Seconds since the epoch.")]
     reason: Annotated[str | None, Field(description="Why it is ending or has ended.")]

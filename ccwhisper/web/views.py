@@ -7,10 +7,21 @@ from typing import Literal, cast
 from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Phase, Session, Tap
 from ccwhisper.coaching.policies import words
 from ccwhisper.coaching.policy import QueuePolicy, Rules, may_see
+from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.web.auth import Principal
 from ccwhisper.web.happenings import QueueRules
 from ccwhisper.web.journal import Ended
-from ccwhisper.web.schemas import AgentOnCall, CallView, CoachView, CueView, HandView, Me, SessionView, TapView
+from ccwhisper.web.schemas import (
+    AgentOnCall,
+    CallView,
+    CoachView,
+    CueView,
+    HandView,
+    Me,
+    RecordedView,
+    SessionView,
+    TapView,
+)
 
 
 def call_view(call: Call) -> CallView:
@@ -26,7 +37,16 @@ def call_view(call: Call) -> CallView:
         held=call.held,
         obstacle=call.obstacle,
         taps=[tap_view(call, tap) for tap in call.taps],
+        recording=_recorded(call),
     )
+
+
+def _recorded(call: Call) -> RecordedView | None:
+    found = call.recorded
+    if found is None:
+        return None
+    paused = found.paused is not None
+    return RecordedView(id=found.id, paused=paused, paused_by=found.paused, failed=found.problem is not None)
 
 
 def tap_view(call: Call, tap: Tap) -> TapView:
@@ -64,10 +84,17 @@ def session_view(session: Session, ended: Ended | None = None) -> SessionView:
         gate=session.gate,
         settled=not ended and is_settled(session),
         held=session.held,
+        recorded=_whispers(session),
         started_at=session.started_at,
         ended_at=ended.at if ended else None,
         reason=ended.reason if ended else session.reason,
     )
+
+
+def _whispers(session: Session) -> Literal["recorded", "not_recorded", "excluded"]:
+    if session.track:
+        return "recorded"
+    return "excluded" if session.whispers is Whispers.EXCLUDED else "not_recorded"
 
 
 def coach_view(session: Session) -> CoachView:

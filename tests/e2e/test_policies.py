@@ -39,6 +39,9 @@ EVERYTHING = {
     "modes": ["listen", "whisper"],
     "talk": "push",
     "tell_listening": True,
+    "record": True,
+    "record_whisper": "separate",
+    "keep_days": 30,
 }
 
 

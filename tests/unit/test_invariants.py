@@ -15,9 +15,11 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.dialin import CODES
 from ccwhisper.coaching.errors import CoachingError
-from ccwhisper.coaching.model import Follow, Leg, Phase, Session, call_id
+from ccwhisper.coaching.model import Actor, Follow, Leg, Phase, Session, call_id
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from ccwhisper.coaching.policy import DEFAULT_QUEUE, EDIT_POLICIES, WAYS, PolicyPart
+from ccwhisper.coaching.policies import layered
+from ccwhisper.coaching.policy import DEFAULT_QUEUE, EDIT_POLICIES, WAYS, PolicyPart, agent_of
+from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.coaching.reduce import next_timer
 from ccwhisper.coaching.turn import Turn
 from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, on_switch, restarted
@@ -65,7 +67,9 @@ class Coaching(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = Slow(rules=replace(RULES, supervisors={each.devices[0]: each for each in COACHES}))
+        people = {each.devices[0]: each for each in COACHES}
+        wanted = {DEFAULT_QUEUE: PolicyPart(record=True, record_whisper=Whispers.SEPARATE)}
+        self.world = Slow(rules=layered(replace(RULES, supervisors=people, file=wanted), {}))
         self.world.up()
         self.dialled = 0
         self.barged_for: dict[str, str | None] = {}
@@ -88,7 +92,7 @@ class Coaching(RuleBasedStateMachine):
 
     # --- the switch --------------------------------------------------------------------------------------------------
 
-    @rule(caller=st.sampled_from(CALLERS), agent=st.sampled_from([*AGENTS, *CALLERS]), read=st.booleans())
+    @rule(caller=st.sampled_from([*CALLERS, AGENTS[1]]), agent=st.sampled_from([*AGENTS, *CALLERS]), read=st.booleans())
     def bridge(self, caller: Leg, agent: Leg, read: bool) -> None:
         if caller.id != agent.id:
             self.join(self.leg(caller), self.leg(agent), read)
@@ -354,10 +358,21 @@ class Coaching(RuleBasedStateMachine):
     def leave(self, number: int) -> None:
         self.ask(cmd.Leave, number)
 
-    @rule(ways=st.sampled_from([WAYS, WAYS, WAYS[:2], ("listen", "barge"), ("listen",), ()]), queue=USUALLY)
-    def set_policy(self, ways: tuple[str, ...], queue: bool) -> None:
-        part = PolicyPart(modes=frozenset(ways))
+    @rule(ways=st.sampled_from([WAYS, WAYS, WAYS[:2], ("listen", "barge"), ("listen",), ()]), queue=USUALLY,
+          record=USUALLY, whispers=st.sampled_from([None, None, *Whispers]))  # fmt: skip
+    def set_policy(self, ways: tuple[str, ...], queue: bool, record: bool, whispers: Whispers | None) -> None:
+        part = PolicyPart(modes=frozenset(ways), record=record, record_whisper=whispers)
         self.world.feed(cmd.SetPolicy(ADMIN, DEFAULT_QUEUE if queue else "another", part))
+
+    @rule(who=st.sampled_from([*COACHES, coach("eve", permissions=frozenset())]), paused=st.booleans())
+    def pause(self, who: Actor, paused: bool) -> None:
+        for call in list(self.world.state.calls):
+            with contextlib.suppress(CoachingError):
+                self.world.feed(cmd.PauseRecording(who, call, paused))
+
+    @rule(on=st.booleans())
+    def disk(self, on: bool) -> None:
+        self.world.refuses = not on
 
     # --- what must always hold ---------------------------------------------------------------------------------------
 
@@ -452,6 +467,37 @@ class Coaching(RuleBasedStateMachine):
                 policy = self.world.rules.queue(call.queue)
                 assert policy.allows(session.mode.value)
                 assert policy.allows(session.wanted.value)
+
+    @invariant()
+    def nothing_is_recorded_where_whispers_are_heard(self) -> None:
+        for effect in self.world.take(fx.RecordCall):
+            leg = self.world.legs.get(effect.leg)
+            assert leg is None or agent_of(leg, self.world.rules) is None
+
+    @invariant()
+    def a_coach_is_recorded_while_he_is_heard(self) -> None:
+        state = self.world.state
+        for session in state.sessions.values():
+            track = self.world.tracks.get(session.track or "")
+            if track is None or self.world.pending:
+                continue
+            recording = state.recordings[str(session.peer)]
+            heard = self.world.coaches[session.leg].gate is not Gate.CLOSED
+            assert track.masked is not (heard and recording.paused is None)
+
+    @invariant()
+    def nobody_else_is_recorded(self) -> None:
+        """What is excluded, or is no session's track any more, is not."""
+        state = self.world.state
+        known = {session.track for session in state.sessions.values()}
+        for file, track in self.world.tracks.items():
+            if track.leg in self.world.coaches:
+                assert file in known
+        for session in state.sessions.values():
+            call = state.calls.get(str(session.call))
+            if call and session.track and session.phase is Phase.ATTACHED:
+                assert self.world.rules.queue(call.queue).record_whisper is not Whispers.EXCLUDED
+                assert session.recording == state.recordings[str(session.peer)].id
 
     @invariant()
     def whoever_rings_or_ends_has_a_deadline(self) -> None:

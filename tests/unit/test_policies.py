@@ -16,6 +16,7 @@ from ccwhisper.coaching.model import Call, Follow, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policies import layered, source, without, words
 from ccwhisper.coaching.policy import EDIT_POLICIES, WAYS, PolicyPart, QueuePolicy, Rules, Tone, may_edit
+from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.coaching.trail import refused
 from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, restarted
 
@@ -30,6 +31,9 @@ EVERYTHING = PolicyPart(
     modes=frozenset({"whisper", "listen"}),
     talk=Talk.PUSH,
     tell_listening=True,
+    record=True,
+    record_whisper=Whispers.SEPARATE,
+    keep_days=30,
 )
 
 
@@ -107,6 +111,9 @@ def test_the_words_are_those_of_the_file() -> None:
         "modes": ["listen", "whisper"],
         "talk": "push",
         "tell_listening": True,
+        "record": True,
+        "record_whisper": "separate",
+        "keep_days": 30,
     }
     assert words(QueuePolicy())["modes"] == list(WAYS)
 

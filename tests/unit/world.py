@@ -65,12 +65,22 @@ class CoachLeg:
 
 
 @dataclass
+class Track:
+    """A file that the switch writes."""
+
+    leg: str
+    masked: bool = False
+
+
+@dataclass
 class World:
     state: State = field(default_factory=State)
     now: float = 100.0
     rules: Rules = RULES
     legs: dict[str, Leg] = field(default_factory=dict)
     coaches: dict[str, CoachLeg] = field(default_factory=dict)
+    tracks: dict[str, Track] = field(default_factory=dict)
+    refuses: bool = False  # to record
     effects: list[fx.Effect] = field(default_factory=list)
     counter: int = 0
     prompt: bool = True  # what the switch says in answer to effects arrives at once; else it waits in `pending`
@@ -127,6 +137,7 @@ class World:
         self.coaches.pop(leg, None)
         orphans = [name for name, each in self.coaches.items() if each.target == leg]
         self.feed(ev.HungUp(NODE, leg, cause))
+        self.feed(*self._closed(leg))
         for name in orphans:
             if name in self.coaches:
                 self.park(name)
@@ -196,6 +207,8 @@ class World:
                     leg.record = effect.record
                     if leg.target:
                         leg.gate = effect.gate
+                if effect.track in self.tracks:
+                    self.tracks[effect.track].masked = effect.gate is Gate.CLOSED or effect.paused
             case fx.Admit():
                 self.legs.pop(effect.leg, None)
                 self.coaches[effect.leg] = CoachLeg(effect.session, effect.record, parked=True)
@@ -208,13 +221,42 @@ class World:
             case fx.Remember():
                 if effect.leg in self.coaches:
                     self.coaches[effect.leg].record = effect.record
+            case fx.RecordCall() | fx.RecordCoach():
+                self._record(effect)
+            case fx.MaskTrack():
+                if effect.file in self.tracks:
+                    self.tracks[effect.file].masked = effect.masked
+            case fx.StopTrack():
+                if self.tracks.pop(effect.file, None):
+                    self.pending.append(ev.RecordStopped(NODE, effect.leg, effect.file))
+            case fx.RememberRecording():
+                if effect.leg in self.legs:
+                    self.legs[effect.leg] = replace(self.legs[effect.leg], recording=effect.mark)
             case fx.ConnectCaller():
+                self.tracks.pop(effect.track or "", None)
                 if self.coaches.pop(effect.leg, None):  # its marks are taken off: a leg like any other
                     self.legs[effect.leg] = agent_leg(effect.leg, "")
             case fx.HangUp():
                 self.coaches.pop(effect.leg, None)
                 self.legs.pop(effect.leg, None)
                 self.pending.append(ev.HungUp(NODE, effect.leg, "NORMAL_CLEARING"))
+                self.pending += self._closed(effect.leg)
+
+    def _closed(self, leg: str) -> list[ev.Fact]:
+        files = [file for file, track in self.tracks.items() if track.leg == leg]
+        for file in files:
+            del self.tracks[file]
+        return [ev.RecordStopped(NODE, leg, file) for file in files]
+
+    def _record(self, effect: fx.RecordCall | fx.RecordCoach) -> None:
+        call = isinstance(effect, fx.RecordCall)
+        if self.refuses or effect.leg not in (self.legs if call else self.coaches):
+            self.pending.append(ev.RecordFailed(NODE, effect.leg, effect.file, "-ERR Cannot record session!"))
+            return
+        if isinstance(effect, fx.RecordCall):
+            self.legs[effect.leg] = replace(self.legs[effect.leg], recording=effect.mark)
+        self.tracks.setdefault(effect.file, Track(effect.leg, masked=not call))
+        self.pending.append(ev.RecordStarted(NODE, effect.leg, effect.file))
 
 
 def on_switch(world: World) -> list[Leg]:
