@@ -87,6 +87,11 @@ class Relay:
         )
         return up, down
 
+    def rates(self, since: int) -> list[float]:
+        """kbit/s to the switch in each whole second since then, in ns of CLOCK_MONOTONIC."""
+        until = time.monotonic_ns()
+        return kbits(self.counts()[0].sizes, since, until)
+
     def _ask(self, what: dict[str, Any]) -> Any:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:

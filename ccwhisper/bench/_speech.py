@@ -130,6 +130,17 @@ def marks(spoken: Spoken, heard: Timeline, quiet: float = 0.02) -> list[Mark]:
     return found
 
 
+def starts(spoken: Spoken, heard: Timeline, quiet: float = 0.003) -> list[Mark]:
+    """The first 150 ms of every phrase that follows on a silence of half a second."""
+    size, pause = round(0.15 * HEARD_RATE), HEARD_RATE // 2
+    loud = np.abs(spoken.samples) > quiet
+    found = []
+    for at in np.flatnonzero(loud):
+        if at >= pause and not loud[at - pause : at].any() and at + size <= len(loud):
+            found.append(_sought(heard, float(spoken.times[at]), spoken.samples[at : at + size]))
+    return found
+
+
 def _sought(heard: Timeline, moment: float, piece: Float) -> Mark:
     """Nothing is heard before it is said, nor later than LONGEST_SECONDS."""
     frame = int(np.searchsorted(heard.times, moment))
