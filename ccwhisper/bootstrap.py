@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,11 +21,15 @@ from gevent.event import Event
 from gevent.ssl import SSLContext
 
 from ccwhisper import certificates
+from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.model import Actor, State
 from ccwhisper.config import Config
 from ccwhisper.engine import Engine
 from ccwhisper.keeper import Keeper
 from ccwhisper.recording import places
+from ccwhisper.recording.backlog import Asked, Backlog, Where
 from ccwhisper.recording.cutting import Cutting
+from ccwhisper.recording.index import Entry
 from ccwhisper.recording.scribe import Scribe
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
@@ -75,6 +79,7 @@ class Service:
     journal: Journal
     keeper: Keeper
     scribe: Scribe
+    backlog: Backlog
 
     def __enter__(self) -> Self:
         self.archive.start()
@@ -83,6 +88,7 @@ class Service:
         self.journal.start()
         self.scribe.start()
         self.engine.start()
+        self.backlog.start()
         self.web.start()
         return self
 
@@ -90,6 +96,7 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.web.stop()
+        self.backlog.stop()
         self.engine.stop()
         self.scribe.stop()
         self.journal.stop()
@@ -133,26 +140,67 @@ def build(config: Config) -> Service:
     engine = Engine(rules, nodes, [node.name for node in config.nodes], archive.record, scribe=scribe.note)
     journal = Journal(engine)
     keeper = Keeper(engine, archive)
+    shelf, backlog = _recordings(config, engine, keeper, recordings)
     web = create_web(
         engine,
         _auth(config),
         journal,
         archive,
         keeper,
-        _shelf(config, recordings),
+        shelf,
         origins=config.service.origins,
         frames=config.service.frames,
         browsers=_browsers(config),
     )
-    return Service(engine, web, archive, recordings, journal, keeper, scribe)
+    return Service(engine, web, archive, recordings, journal, keeper, scribe, backlog)
 
 
-def _shelf(config: Config, recordings: Recordings) -> Shelf:
-    """Recordings as the API offers them."""
-    folder = config.state_directory / "recordings"
+def _recordings(config: Config, engine: Engine, keeper: Keeper, index: Recordings) -> tuple[Shelf, Backlog]:
+    """Recordings as the API offers them, and the work on those that are not finished."""
+    folder, wanted = config.state_directory / "recordings", config.recording
     folder.mkdir(mode=0o700, exist_ok=True)
-    archive = places.Folder(folder / "archive", own=True)
-    return Shelf(recordings, Cutting(archive, folder / "cuttings"), Tickets(kept_key(config.state_directory)))
+    access = places.Access(wanted.endpoint, wanted.region, wanted.key_env, wanted.secret_env)
+    if wanted.archive:
+        archive = places.place(wanted.archive, access)
+    else:
+        archive = places.Folder(Path(config.recording_archive), own=True)
+    cutting = Cutting(archive, folder / "cuttings")
+    where = Where(
+        config.journal_directory,
+        config.raw_places,
+        config.recording_archive,
+        folder / "making",
+        asdict(access),
+        {
+            "codec": wanted.codec,
+            "bitrate": wanted.bitrate * 1000,
+            "language": wanted.language,
+            "threshold": wanted.bleed_threshold,
+        },
+    )
+    asked = Asked(
+        goes_on=lambda node, recording: _goes_on(engine.state, node, recording),
+        # Until they have been read, the policies that were set at run time may say that it is kept for longer.
+        keep_days=lambda queue: engine.rules.queue(queue).keep_days if keeper.in_force else None,
+        erase=cutting.delete,
+        erased=lambda entry: engine.record(_kept_long_enough(entry)),
+    )
+    backlog = Backlog(where, index, asked, wanted.workers)
+    return Shelf(index, cutting, Tickets(kept_key(config.state_directory)), backlog), backlog
+
+
+def _goes_on(state: State, node: str, recording: str) -> bool | None:
+    """Whether a switch records this; None: it is not connected."""
+    found = state.nodes.get(node)
+    if found is None:
+        return False  # no node of this service any more
+    return any(each.id == recording for each in state.recordings.values()) if found.up else None
+
+
+def _kept_long_enough(entry: Entry) -> fx.Audit:
+    agent = entry.agents[0].id if entry.agents else None
+    nobody = Actor("", "retention")
+    return fx.Audit("delete_recording", nobody, None, agent, None, entry.node, f"{entry.id} keep_days", "")
 
 
 def database(config: Config) -> Database:

@@ -106,6 +106,17 @@ class Config:
         """By agent, the model of the headset that he wears, where it is named."""
         return {name: entry.headset for name, entry in self.agents.items() if entry.headset}
 
+    @property
+    def raw_places(self) -> tuple[str, ...]:
+        """Folders and buckets in which raw tracks are looked for."""
+        here = [node.recordings_here or str(self.raw_directory) for node in self.nodes]
+        return tuple(dict.fromkeys(here))
+
+    @property
+    def recording_archive(self) -> str:
+        """The folder or bucket with the files of recordings."""
+        return self.recording.archive or str(self.state_directory / "recordings" / "archive")
+
     def rules(self) -> Rules:
         """What the core decides by."""
         agents = {
@@ -163,6 +174,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     secret, passwords = _secrets(file, environ, problems)
     store_password = _store_password(file, environ, problems)
     credentials = _ice_credentials(file, environ, problems)
+    _check_bucket(file, environ, problems)
     if problems:
         raise ConfigError(path, problems)
     return Config(
@@ -337,3 +349,14 @@ def _ice_credentials(file: File, environ: Mapping[str, str], problems: list[Prob
         if name:
             found[name] = SecretStr(environ.get(name, ""))
     return found
+
+
+def _check_bucket(file: File, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    """The keys of buckets stay in the environment: those who do the work have it, too."""
+    recording = file.recording
+    places = [recording.archive, *(node.recordings_here for node in file.node)]
+    if not any(each and each.startswith("s3:") for each in places):
+        return
+    for key, name in (("key_env", recording.key_env), ("secret_env", recording.secret_env)):
+        if not environ.get(name):
+            problems.append(Problem("secret_missing", f"recording.{key}", f"the environment has no {name}"))

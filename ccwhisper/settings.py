@@ -70,6 +70,20 @@ def _folder(value: str) -> str:
     return value
 
 
+def _store_of_files(value: str) -> str:
+    bucket = re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.-]+)*", value)
+    if not bucket and not (value.startswith("/") and "\0" not in value):
+        raise ValueError("must be a path from the root, or s3://bucket/prefix")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    url = urlsplit(value)
+    if not url.hostname or url.scheme not in ("http", "https") or url.username or url.query:
+        raise ValueError("must be the URL of an S3-compatible store, as https://s3.example.org")
+    return value
+
+
 def _ice(value: str) -> str:
     if not re.fullmatch(r"(stuns?|turns?):[A-Za-z0-9.:\[\]-]{1,253}(\?transport=(udp|tcp))?", value):
         raise ValueError("must be a URI such as stun:stun.example.org or turns:turn.example.org:443?transport=tcp")
@@ -151,7 +165,8 @@ class Auth(_Section):
 class Node(_Section):
     """One FreeSWITCH and its Event Socket. `browsers` is its WebSocket for coaches' browsers; without it nobody can
     coach from the browser there. `recordings` is the folder of what is recorded as that switch sees it,
-    `recordings_here` the same one as the service does, where they are not that of [recording]."""
+    `recordings_here` the same one as the service does, or the bucket that it is sent to, where they are not that of
+    [recording]."""
 
     name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dot, dash, underscore")]
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
@@ -159,7 +174,7 @@ class Node(_Section):
     password_env: EnvName
     browsers: Annotated[str, AfterValidator(_loopback)] | None = None
     recordings: Folder | None = None
-    recordings_here: Annotated[str, Field(min_length=1)] | None = None
+    recordings_here: Annotated[str, AfterValidator(_store_of_files)] | None = None
 
 
 def _database(value: str) -> str:
@@ -279,9 +294,22 @@ class Queue(_Section):
 
 class Recording(_Section):
     """Where the switch writes what is recorded, until a file for people is made of it: a folder that switch and service
-    both may use. Left out, `recordings/raw` in the state directory."""
+    both may use. Left out, `recordings/raw` in the state directory. `archive` is where the files are kept, a folder or
+    s3://bucket/prefix, `workers` how many are made at a time. `bitrate` is in kbit/s and channel, `language` a code of
+    ISO 639-2, `bleed_threshold` in dB below the coach's own voice. `endpoint`, `region` and the variables with the keys
+    are for buckets."""
 
     directory: Folder | None = None
+    archive: Annotated[str, AfterValidator(_store_of_files)] | None = None
+    workers: Annotated[int, Field(ge=1, le=16)] = 1
+    codec: Literal["aac", "opus"] = "aac"
+    bitrate: Annotated[int, Field(ge=12, le=128)] = 24
+    language: Annotated[str, _matching(r"[a-z]{3}", "three letters of ISO 639-2, as eng")] = "und"
+    bleed_threshold: Annotated[float, Field(ge=-80, le=0)] = -45.0
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    region: Annotated[str, _matching(r"[A-Za-z0-9-]{1,64}", "letters, digits and dashes")] = "us-east-1"
+    key_env: EnvName = "AWS_ACCESS_KEY_ID"
+    secret_env: EnvName = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
 
 
 class IceServer(_Section):

@@ -95,6 +95,9 @@ class _Reading:
         self._problems: list[Problem] = []
         if journal.torn:
             self._problem("journal_torn", f"{journal.torn} lines of the journal cannot be read")
+        for line in self._lines:
+            if isinstance(line, log.Problem):
+                self._problem(line.code, f"{line.file}: {line.text}" if line.file else line.text)
         begun = self._begun(self._start.file)
         if begun is None:
             self._problem("begin_unknown", "it was not seen when the switch began to write the call")

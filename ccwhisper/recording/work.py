@@ -8,50 +8,39 @@ either all of what was done or nothing.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
-import re
 import resource
 import shutil
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from ccwhisper.coaching.recorded import recording_of
 from ccwhisper.recording import journal as log
+from ccwhisper.recording.job import Job
 from ccwhisper.recording.places import CHECKSUM, Access, Folder, Place, PlaceError, place, verified
 from ccwhisper.recording.result import Result, ResultBroken, decoded, encoded
 
 MEMORY: Final = 4 << 30
 """Bytes of addresses: what a broken file may make the libraries ask for."""
 
-FINAL: Final = frozenset({"journal_broken", "track_empty", "track_unreadable"})
+FINAL: Final = frozenset({"journal_broken", "not_recorded", "track_empty", "track_unreadable"})
 """Codes of what does not become better by waiting."""
+
+STILL: Final = 30.0
+"""Seconds for which a track without an end must not have changed: the switch writes a buffer every four seconds."""
 
 NICE: Final = 10
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be done. `do` is make (`journal`, `raws`, `archive`, `room`, `wish`), delete (`archive`, `names`),
-    fetch (`archive`, `names`: one, `to`) or scan (`raws`). Places are as `places.place` takes them; `room` is a folder
-    for what is not finished, used where the archive is a bucket. `wish` is as make.Wish, `access` as places.Access."""
-
-    do: Literal["make", "delete", "fetch", "scan"]
-    archive: str = ""
-    raws: tuple[str, ...] = ()
-    journal: str = ""
-    room: str = ""
-    names: tuple[str, ...] = ()
-    to: str = ""
-    wish: Mapping[str, Any] = field(default_factory=dict)
-    access: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Failed(Exception):
@@ -73,8 +62,9 @@ def main() -> None:
         outcome = {"ok": True} | done(job)
     except Failed as error:
         outcome = {"ok": False, "code": error.code, "text": str(error), "final": error.code in FINAL}
-    sys.stdout.write(json.dumps(outcome) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # the service that has asked is gone; the next one finds what was done
+        sys.stdout.write(json.dumps(outcome) + "\n")
+        sys.stdout.flush()
     sys.exit(0 if outcome["ok"] else 1)
 
 
@@ -84,22 +74,24 @@ def done(job: Job) -> dict[str, Any]:
     try:
         if job.do == "make":
             return {"result": json.loads(encoded(_made(job, access)))}
+        found = [(each, name, at) for each in _places(job, access) for name, at in _raws(each)]
         if job.do == "scan":
-            return {"files": [[name, at] for each in job.raws for name, at in _raws(place(each, access))]}
-        archive = place(job.archive, access)
-        if job.do == "fetch":
-            if not archive.fetch(job.names[0], Path(job.to)):
-                raise Failed("file_missing", f"there is no {job.names[0]} in the archive")
-        else:
-            for name in job.names:
-                archive.remove(name)
+            return {"files": [[name, at] for _, name, at in found]}
+        for each, name, _ in found:
+            if recording_of(name) == job.recording:
+                each.remove(name)
+                each.remove(name + CHECKSUM)
     except PlaceError as error:
         raise Failed(error.code, str(error)) from None
     return {}
 
 
+def _places(job: Job, access: Access) -> list[Place]:
+    return [place(each, access) for each in job.raws]
+
+
 def _raws(where: Place) -> list[tuple[str, float]]:
-    return [(name, at) for name, at in where.files() if name.endswith(".wav") and "/" not in name]
+    return [(name, at) for name, at in where.files() if recording_of(name)]
 
 
 # --- making one --------------------------------------------------------------------------------------------------
@@ -125,7 +117,7 @@ def _made(job: Job, access: Access) -> Result:
 
 def _locked(job: Job, access: Access, journal: log.Journal) -> Result:
     archive = Folder(Path(job.archive), own=True) if not job.archive.startswith("s3:") else place(job.archive, access)
-    raws = [place(each, access) for each in job.raws]
+    raws = _places(job, access)
     start = journal.start
     # The day of its Start, which no later line changes: there it is looked for when it was finished already.
     name = f"{datetime.fromtimestamp(start.at, UTC):%Y/%m/%d}/{start.id}"
@@ -148,8 +140,8 @@ def _locked(job: Job, access: Access, journal: log.Journal) -> Result:
 def _files(journal: log.Journal) -> list[str]:
     """The names of all raw tracks. A journal that says anything else than names is not the service's."""
     names = [journal.start.file] + [line.file for line in journal.lines if isinstance(line, log.Coach) and line.file]
-    for name in [*names, f"{journal.start.id}.wav"]:
-        if not re.fullmatch(r"[A-Za-z0-9-]{1,120}\.wav", name):
+    for name in names:
+        if not recording_of(name):
             raise log.JournalBroken("the journal names a file that is no raw track")
     return list(dict.fromkeys(names))
 
@@ -176,10 +168,12 @@ def _worked(job: Job, raws: list[Place], files: list[str], room: Path) -> Result
         paths = {}
         for file in files:
             found = [path for each in raws if (path := verified(each, file, room)) is not None]
-            paths[file] = next((path for path in found if path.exists()), found[0] if found else room / file)
+            paths[file] = next((path for path in found if path.exists()), room / file)
+        _closed(paths)
         return make.make(Path(job.journal), paths, room, make.Wish(**job.wish))
     except (RawBroken, make.NotWhole) as error:
-        raise Failed(error.code, str(error)) from None
+        why = _refused(Path(job.journal)) if error.code == "track_missing" else None
+        raise Failed("not_recorded" if why else error.code, why or str(error)) from None
     except MemoryError:
         raise Failed("no_memory", "there was not enough memory") from None
     except av.FFmpegError as error:
@@ -189,6 +183,28 @@ def _worked(job: Job, raws: list[Place], files: list[str], room: Path) -> Result
     except OSError as error:
         code = "disk_full" if error.errno in _FULL else "place_unreachable"
         raise Failed(code, f"{room.parent}: {error.strerror or error}") from None
+
+
+def _closed(paths: Mapping[str, Path]) -> None:
+    """Nothing is made of what a switch still writes, though its journal says that it is over."""
+    from ccwhisper.recording.raw import Raw, RawBroken  # noqa: PLC0415
+
+    for path in paths.values():
+        try:
+            with Raw(path) as raw:
+                if not raw.closed and time.time() - path.stat().st_mtime < STILL:
+                    raise Failed("track_open", f"{path.name} is still written")
+        except (RawBroken, OSError):
+            continue  # whoever reads it says so
+
+
+def _refused(path: Path) -> str | None:
+    """Why there is no call track, if the switch has said it."""
+    journal = log.read(path)
+    for line in journal.lines:
+        if isinstance(line, log.Problem) and line.code == "not_recorded" and line.file == journal.start.file:
+            return f"the switch did not record: {line.text}"
+    return None
 
 
 def _kept(archive: Place, name: str, made: Result, room: Path) -> Result:
@@ -205,11 +221,6 @@ def _kept(archive: Place, name: str, made: Result, room: Path) -> Result:
         raise PlaceError(code, f"{room.parent}: {error.strerror or error}") from None
     archive.keep(f"{name}.json", said)
     return result
-
-
-def dumped(job: Job) -> str:
-    """A job as it is told."""
-    return json.dumps(asdict(job))
 
 
 if __name__ == "__main__":

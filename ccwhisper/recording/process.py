@@ -1,0 +1,66 @@
+"""Runs the worker's process for whoever may wait, which is a native thread and never the hub."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from typing import Any, Final
+
+from ccwhisper.recording.job import Job
+
+PATIENCE: Final = 3600.0
+"""Seconds that a job may take. Eight hours of a call take a minute or two; a folder on a machine that is gone may hang
+for ever."""
+
+_COMMAND: Final = (sys.executable, "-m", "ccwhisper.recording.work")
+
+
+class Processes:
+    """Those that run now."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """What became of a job; of one whose process died, or was stopped, that."""
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except OSError as error:
+            return _failed("worker_failed", f"no process can be started: {error.strerror or error}")
+        with self._guard:
+            self._running.add(process)
+            if self._stopped:
+                process.kill()
+        try:
+            said, complained = process.communicate(job.dumped(), timeout=self._patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return _failed("worker_failed", f"it was not done in {self._patience:.0f} s")
+        finally:
+            with self._guard:
+                self._running.discard(process)
+        try:
+            outcome: dict[str, Any] = json.loads(said)
+        except ValueError:
+            words = complained.decode(errors="replace").strip().splitlines()[-1:] or ["no reason"]
+            return _failed("worker_failed", f"the process ended with {process.returncode}: {words[0][:300]}")
+        return outcome
+
+    def stop(self) -> None:
+        """End them all. Whoever does their jobs next finds all of what was done, or nothing."""
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+
+def _failed(code: str, text: str) -> dict[str, Any]:
+    return {"ok": False, "code": code, "text": text, "final": False}
