@@ -31,7 +31,8 @@ _PAGE: Final = """<!doctype html>
 
 
 def pages(frames: Sequence[str] = ()) -> Blueprint:
-    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``, the administrator's pages at ``/admin``.
+    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``, the administrator's pages at ``/admin``, recordings
+    at ``/review``.
     `frames` are the origins that may show the panel in a frame of theirs; the others are shown in nobody's."""
     made = Blueprint("pages", __name__)
 
@@ -46,6 +47,13 @@ def pages(frames: Sequence[str] = ()) -> Blueprint:
     @made.get("/admin", provide_automatic_options=False)
     def admin() -> Response:
         return _page("Administration · ccwhisper", "admin.js", styles=("app.css", "admin.css"))
+
+    @made.get("/review", provide_automatic_options=False)
+    def review() -> Response:
+        styles = "app.css", "admin.css", "review.css"
+        response = _page("Recordings · ccwhisper", "review.js", styles=styles)
+        response.headers["Content-Security-Policy"] += "; media-src 'self'"
+        return response
 
     @made.get("/static/<path:name>", provide_automatic_options=False)
     def static(name: str) -> Response:

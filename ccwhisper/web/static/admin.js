@@ -89,6 +89,7 @@ function App({ api }) {
       <nav aria-label="Views">${views.map((each) => html`<a key=${each.name} href=${`#${each.name}`} aria-current=${each === view ? "page" : undefined}>${each.title}</a>`)}</nav>
       <span class="grow"></span>
       ${api.may("view_contact_center_dashboard") && html`<a class="plain" href="/">Live calls</a>`}
+      ${api.may("review_recordings") && html`<a class="plain" href="/review">Recordings</a>`}
       <button type="button" class="plain" onClick=${nextTheme}>Theme: ${theme}</button>
       <span class="who">${api.me.name}</span>
       <button type="button" class="plain" onClick=${() => api.signOut()}>Sign out</button>

@@ -43,6 +43,11 @@ export class Api extends EventTarget {
     return (await this.#send(method, path, body, signal)).json();
   }
 
+  /** What an address answers, as it is. */
+  async bytes(path) {
+    return (await this.#send("GET", path)).arrayBuffer();
+  }
+
   /** Save what an address answers as a file. */
   async download(path) {
     const response = await this.#send("GET", path);

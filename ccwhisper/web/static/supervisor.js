@@ -289,6 +289,7 @@ function App({ desk, phone }) {
       <${Status} desk=${desk} />
       <span class="grow"></span>
       ${["edit_coaching_policies", "view_audit_trail"].some((each) => desk.me?.permissions.includes(each)) && html`<a class="plain" href="/admin">Administration</a>`}
+      ${desk.me?.permissions.includes("review_recordings") && html`<a class="plain" href="/review">Recordings</a>`}
       <button type="button" class="plain" title="Keys (?)" onClick=${() => setHelp(true)}>Keys</button>
       <button type="button" class="plain" onClick=${nextTheme}>Theme: ${theme}</button>
       <span class="who">${desk.me?.name ?? ""}</span>

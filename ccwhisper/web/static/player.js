@@ -1,0 +1,265 @@
+// Plays the tracks of a recording together. Each is an audio element that the browser streams by itself, so a recording
+// of hours costs no more than one of minutes; the first of them sets the time, and the others are kept to it.
+
+const AHEAD = 0.25; // seconds off from which a track is set to the time, and not led to it
+const CLOSE = 0.012; // seconds off that nobody hears
+const SHARE = { caller: -0.35, agent: 0.35, coach: 0 }; // where in the stereo picture they are
+
+/** Lanes: what can be heard alone. The call's two channels are two of them. */
+export function lanesOf(content) {
+  const lanes = [];
+  for (const track of content.tracks) {
+    if (track.kind === "call") {
+      const agents = [...new Set(content.agents.map((each) => each.name || each.agent))];
+      lanes.push({ key: `${track.index}.0`, track: track.index, channel: 0, kind: "caller", name: "Caller" });
+      if (track.channels > 1) lanes.push({ key: `${track.index}.1`, track: track.index, channel: 1, kind: "agent", name: agents.join(", ") || "Agent" });
+    } else {
+      const coach = content.coaches.find((each) => each.session === track.session);
+      lanes.push({ key: `${track.index}.0`, track: track.index, channel: 0, kind: "coach", name: coach?.name || track.name, session: track.session });
+    }
+  }
+  return lanes;
+}
+
+export class Player extends EventTarget {
+  #tracks = [];
+  #nodes = new Map();
+  #timer = 0;
+  #renewal = 0;
+  #opening = null;
+  #ready = null;
+  #at = 0;
+
+  constructor(api, recording, content) {
+    super();
+    this.api = api;
+    this.recording = recording;
+    this.duration = content.duration;
+    this.lanes = lanesOf(content).map((lane) => ({ ...lane, volume: 1, muted: false, solo: false }));
+    this.speed = 1;
+    this.muted = false;
+    /** What was asked for; `waiting` while the audio is still on its way. */
+    this.playing = false;
+    this.waiting = false;
+    this.problem = null;
+  }
+
+  get time() {
+    return this.#tracks.length && !this.#seeking() ? Math.min(this.#tracks[0].audio.currentTime, this.duration) : this.#at;
+  }
+
+  /** How far the tracks are apart, in seconds. */
+  get spread() {
+    const times = this.#tracks.map(({ audio }) => audio.currentTime);
+    return times.length ? Math.max(...times) - Math.min(...times) : 0;
+  }
+
+  async play() {
+    if (this.playing) return;
+    if (this.time >= this.duration - 0.05) this.seek(0);
+    this.playing = true;
+    this.problem = null;
+    this.#tell();
+    this.context ??= new AudioContext({ latencyHint: "interactive" });
+    const sounding = this.context.resume(); // within the click: later it would be refused
+    try {
+      this.#ready ??= this.#open();
+      await this.#ready;
+      await sounding;
+      this.#go();
+    } catch (error) {
+      this.#ready = null;
+      this.#fail(error);
+    }
+  }
+
+  pause() {
+    this.#at = this.time;
+    this.playing = this.waiting = false;
+    for (const { audio } of this.#tracks) audio.pause();
+    this.#tell();
+  }
+
+  toggle() {
+    return this.playing ? this.pause() : this.play();
+  }
+
+  seek(seconds) {
+    this.#at = Math.min(Math.max(seconds, 0), this.duration);
+    for (const { audio } of this.#tracks) audio.currentTime = this.#at;
+    if (this.playing) this.#go();
+    this.#tell();
+  }
+
+  setSpeed(speed) {
+    this.speed = speed;
+    for (const { audio } of this.#tracks) audio.playbackRate = speed;
+    this.#tell();
+  }
+
+  /** Volume, muted or solo of one lane. */
+  set(key, change) {
+    Object.assign(this.lanes.find((lane) => lane.key === key), change);
+    this.#mix();
+    this.#tell();
+  }
+
+  mute(muted) {
+    this.muted = muted;
+    this.#mix();
+    this.#tell();
+  }
+
+  /** Whether a lane can be heard now. */
+  heard(lane) {
+    const alone = this.lanes.some((each) => each.solo);
+    return !this.muted && !lane.muted && (!alone || lane.solo);
+  }
+
+  /** How loud a lane is at this moment behind its own volume, 0 to 1. */
+  level(key) {
+    const node = this.#nodes.get(key);
+    if (!node) return 0;
+    node.analyser.getFloatTimeDomainData(node.samples);
+    let most = 0;
+    for (const sample of node.samples) most = Math.max(most, Math.abs(sample));
+    return most;
+  }
+
+  close() {
+    this.playing = false;
+    clearInterval(this.#timer);
+    clearTimeout(this.#renewal);
+    for (const { audio } of this.#tracks) {
+      audio.pause();
+      audio.removeAttribute("src");
+      audio.load();
+    }
+    this.#tracks = [];
+    this.context?.close();
+  }
+
+  /** A ticket for the audio: a cookie that came with it, since an audio element cannot send a token. */
+  async ticket() {
+    const opened = await this.api.ask("POST", `/recordings/${encodeURIComponent(this.recording)}/media`, { opening: this.#opening });
+    this.#opening = opened.opening;
+    clearTimeout(this.#renewal);
+    const left = opened.expires_at * 1000 - Date.now();
+    this.#renewal = setTimeout(() => this.ticket().catch((error) => this.#fail(error)), Math.max(left / 2, 5000));
+  }
+
+  async #open() {
+    await this.ticket();
+    const wanted = [...new Set(this.lanes.map((lane) => lane.track))];
+    this.#tracks = wanted.map((index) => ({ index, audio: new Audio() }));
+    await Promise.all(this.#tracks.map(({ index, audio }) => {
+      audio.preload = "auto";
+      audio.playbackRate = this.speed;
+      this.#wire(index, audio);
+      audio.src = this.#address(index);
+      return new Promise((done, failed) => {
+        audio.addEventListener("loadedmetadata", done, { once: true });
+        audio.addEventListener("error", () => this.#why(index).then(failed), { once: true });
+      });
+    }));
+    for (const { index, audio } of this.#tracks) {
+      audio.currentTime = this.#at;
+      for (const name of ["waiting", "canplay", "seeked"]) audio.addEventListener(name, () => this.playing && this.#go());
+      audio.addEventListener("error", () => this.#why(index).then((error) => this.#fail(error)));
+    }
+    this.#tracks[0].audio.addEventListener("ended", () => this.pause());
+    this.#timer = setInterval(() => this.#keep(), 200);
+    this.#mix();
+  }
+
+  #address(index) {
+    return `/api/v1/recordings/${encodeURIComponent(this.recording)}/tracks/${index}`;
+  }
+
+  #wire(index, audio) {
+    const source = this.context.createMediaElementSource(audio);
+    const lanes = this.lanes.filter((lane) => lane.track === index);
+    const splitter = this.context.createChannelSplitter(2);
+    source.connect(splitter);
+    for (const lane of lanes) {
+      const gain = this.context.createGain();
+      const analyser = this.context.createAnalyser();
+      const place = this.context.createStereoPanner();
+      place.pan.value = SHARE[lane.kind];
+      splitter.connect(gain, lane.channel);
+      gain.connect(analyser);
+      gain.connect(place);
+      place.connect(this.context.destination);
+      this.#nodes.set(lane.key, { gain, analyser, samples: new Float32Array(analyser.fftSize) });
+    }
+  }
+
+  #mix() {
+    for (const lane of this.lanes) {
+      const node = this.#nodes.get(lane.key);
+      node?.gain.gain.setTargetAtTime(this.heard(lane) ? lane.volume : 0, this.context.currentTime, 0.01);
+    }
+  }
+
+  #seeking() {
+    return this.#tracks.some(({ audio }) => audio.seeking);
+  }
+
+  /** All of them, or none: when one waits for its audio the others wait with it. */
+  #go() {
+    const ready = this.#tracks.every(({ audio }) => !audio.seeking && (audio.readyState > 2 || audio.ended));
+    if (this.waiting === ready) {
+      this.waiting = !ready;
+      this.#tell();
+    }
+    for (const { audio } of this.#tracks) {
+      if (!ready) audio.pause();
+      else if (audio.paused && !audio.ended) audio.play().catch((error) => error.name !== "AbortError" && this.#fail(error));
+    }
+  }
+
+  /** Lead the tracks to the first one's time: a little faster or slower, or at once where they are far off. */
+  #keep() {
+    if (!this.playing || this.waiting || !this.#tracks.length) return;
+    const [first, ...others] = this.#tracks.map(({ audio }) => audio);
+    for (const audio of others) {
+      if (audio.ended || audio.seeking) continue;
+      const off = audio.currentTime - first.currentTime;
+      if (Math.abs(off) > AHEAD) audio.currentTime = first.currentTime;
+      else if (Math.abs(off) > CLOSE) audio.playbackRate = this.speed * (1 - Math.max(-0.05, Math.min(0.05, off)));
+      else if (audio.playbackRate !== this.speed) audio.playbackRate = this.speed;
+    }
+  }
+
+  /** What the service says of a track that an audio element could not load. */
+  async #why(index) {
+    const plain = { code: "audio_broken", message: "The audio cannot be played.", retry: true };
+    try {
+      const response = await fetch(this.#address(index), { headers: { Range: "bytes=0-0" } });
+      return response.ok ? plain : ((await response.json()).error ?? plain);
+    } catch {
+      return { code: "unreachable", message: "The service cannot be reached.", retry: true };
+    }
+  }
+
+  #fail(error) {
+    if (error?.code === "ticket_expired" && this.#tracks.length) { // the page slept
+      const at = this.#at;
+      this.ticket().then(() => {
+        for (const { audio } of this.#tracks) audio.load();
+        this.seek(at);
+      }, (again) => this.#stop(again));
+      return;
+    }
+    this.#stop(error);
+  }
+
+  #stop(error) {
+    this.problem = error?.message ?? String(error);
+    this.pause();
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("news"));
+  }
+}
