@@ -19,6 +19,7 @@ from ccwhisper.cli.node import node
 from ccwhisper.cli.options import group_options
 from ccwhisper.cli.output import EXIT_CODES, Exit
 from ccwhisper.cli.prove import prove
+from ccwhisper.cli.recording import recording
 from ccwhisper.cli.service import completion, serve, token
 from ccwhisper.cli.session import leave, mute, press, takeover, talk, unmute
 from ccwhisper.cli.simulate import simulate
@@ -40,6 +41,7 @@ def cli() -> None:
 for _command in (
     serve, token, calls, watch, listen, whisper, barge, takeover, leave, mute, unmute, talk, press, completion, demo,
     simulate, audit, db, prove, dialplan, doctor, node, certificate,
+    recording,
 ):  # fmt: skip
     cli.add_command(_command)
 

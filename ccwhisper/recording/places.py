@@ -87,8 +87,7 @@ class Folder:
     def path(self, name: str) -> Path | None:
         """Where it is, or would be."""
         with _said(self.folder):
-            if not self.folder.is_dir():
-                raise PlaceError("place_unreachable", f"there is no folder {self.folder}")
+            self._there()
         return self.folder / name
 
     def keep(self, name: str, source: Path) -> None:
@@ -96,6 +95,7 @@ class Folder:
         target = self.folder / name
         part = target.with_name(f".{target.name}.part")
         with _said(self.folder):
+            self._there()
             target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             try:
                 source.replace(part)
@@ -138,14 +138,18 @@ class Folder:
     def files(self) -> Iterator[tuple[str, float]]:
         """See Place."""
         with _said(self.folder):
-            if not self.folder.is_dir():
-                raise PlaceError("place_unreachable", f"there is no folder {self.folder}")
+            self._there()
             for root, folders, names in os.walk(self.folder):
                 folders[:] = [each for each in folders if not each.startswith(".")]
                 for name in names:
                     path = Path(root, name)
                     with contextlib.suppress(FileNotFoundError):
                         yield path.relative_to(self.folder).as_posix(), path.stat().st_mtime
+
+
+    def _there(self) -> None:
+        if not self.folder.is_dir():
+            raise PlaceError("place_unreachable", f"there is no folder {self.folder}")
 
 
 class Bucket:
@@ -180,14 +184,11 @@ class Bucket:
 
         with self._saying(), source.open("rb") as file:
             obstore.put(self._store, name, file)
-        there, here = hashlib.sha256(), hashlib.sha256()
+        there = hashlib.sha256()
         with self._saying():
             for piece in obstore.get(self._store, name).stream(min_chunk_size=_PIECE):
                 there.update(piece)
-        with source.open("rb") as file:
-            while piece := file.read(_PIECE):
-                here.update(piece)
-        if there.digest() != here.digest():
+        if there.hexdigest() != digest(source):
             raise PlaceError("checksum_wrong", f"{self._where} gives back something else for {name}")
 
     def read(self, name: str) -> bytes | None:

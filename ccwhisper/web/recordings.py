@@ -72,6 +72,9 @@ class Files(Protocol):
 class Work(Protocol):
     """Recordings that are not finished."""
 
+    def retry(self, recording: str) -> None:
+        """It is tried again now. Raises NotFound."""
+
     def discard(self, recording: str) -> None:
         """Its raw tracks and its journal are gone. Raises Conflict (`recording_busy`) while it is worked on, and
         Unavailable."""

@@ -78,6 +78,17 @@ def delete_recording(it: Context, recording: str) -> RecordingDetail:
     return detail(entry, result, (), it.actor, it.engine.rules)
 
 
+@TABLE.operation("POST", "/recordings/{recording}/retry", RecordingDetail, scope=REVIEW,
+                 refusals=(NotFound, Conflict))  # fmt: skip
+def retry_recording(it: Context, recording: str) -> RecordingDetail:
+    """Try again now to make a recording that could not be made."""
+    entry, result = found(it.shelf.index, it.actor, recording)
+    if entry.state != "failed" or it.shelf.work is None:
+        raise Conflict("recording_not_failed", "Only a recording that could not be made is tried again.", retry=False)
+    it.shelf.work.retry(recording)
+    return detail(entry, result, (), it.actor, it.engine.rules)
+
+
 @TABLE.operation("POST", "/recordings/{recording}/media", MediaOpened, body=MediaOpening, scope=REVIEW,
                  refusals=(NotFound,))  # fmt: skip
 def open_media(it: Context, recording: str) -> MediaOpened:

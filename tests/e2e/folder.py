@@ -30,7 +30,11 @@ class Unfinished:
 
     def __init__(self) -> None:
         self.discarded: list[str] = []
+        self.retried: list[str] = []
         self.problem: Conflict | Unavailable | None = None
+
+    def retry(self, recording: str) -> None:
+        self.retried.append(recording)
 
     def discard(self, recording: str) -> None:
         if self.problem:

@@ -462,6 +462,18 @@ def test_what_is_not_finished_is_deleted_with_its_raw_tracks(service: Service) -
     assert service.shelves.raw.discarded == ["r1"]
 
 
+def test_only_what_has_failed_is_tried_again(service: Service, one: Result, rita: Reviewer) -> None:
+    start = Start(5.0, "r1", "fs1", "leg", "r1-call.wav", "support@default", "inbound", "+1", "Jo", "off")
+    problem = Problem("track_missing", "there is no raw track")
+    service.run(lambda: service.shelves.index.state("r1", "failed", problem, start))
+    assert rita.post("/recordings/r1/retry").body["recording"]["problem"]["code"] == "track_missing"
+    assert rita.post(f"/recordings/{one.id}/retry").code == "recording_not_failed"
+    assert rita.post("/recordings/r2/retry").code == "recording_not_found"
+    nobody = Reviewer(service, "p", permissions=[DELETE_RECORDINGS])
+    assert nobody.post("/recordings/r1/retry").code == "permission_missing"
+    assert service.shelves.raw.retried == ["r1"]
+
+
 # --- permissions -----------------------------------------------------------------------------------------------------
 
 OPERATIONS: Mapping[str, tuple[str, str, Any]] = {

@@ -1,0 +1,476 @@
+"""The queue of recordings over real files and the worker's real processes: what lies there is made, what cannot be made
+is listed with the reason, and nothing is lost, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import gevent
+import pytest
+
+from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
+from ccwhisper.recording import backlog as queue
+from ccwhisper.recording import journal as log
+from ccwhisper.recording.backlog import Asked, Backlog, Where
+from ccwhisper.recording.index import Entry, EntryPage, Person, State, Wanted
+from ccwhisper.recording.job import Job
+from ccwhisper.recording.places import digest
+from ccwhisper.recording.process import Processes
+from ccwhisper.recording.result import Problem, Result, decoded
+from ccwhisper.store.database import Database
+from ccwhisper.store.recordings import Recordings
+from tests.unit.tapes import ID, Tape, killed
+from tests.unit.test_recording_result import RESULT
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE = 90.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        gevent.sleep(0.02)
+
+
+class Index:
+    """The list of recordings, in memory; `away`, it can be asked nothing."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.states: dict[str, list[tuple[State, str | None]]] = {}
+        self.starts: dict[str, log.Start | None] = {}
+        self.people: dict[str, Sequence[Person]] = {}
+        self.ready: dict[str, Result] = {}
+        self.deleted: set[str] = set()
+        self.entries: list[Entry] = []
+
+    def state(
+        self,
+        recording: str,
+        state: State,
+        problem: Problem | None = None,
+        start: log.Start | None = None,
+        agents: Sequence[Person] = (),
+    ) -> bool:
+        self._reach()
+        self.states.setdefault(recording, []).append((state, problem.code if problem else None))
+        self.starts[recording], self.people[recording] = start, agents
+        return recording not in self.deleted
+
+    def keep(self, result: Result) -> bool:
+        self._reach()
+        if result.id in self.deleted:
+            return False
+        self.ready[result.id] = result
+        return True
+
+    def forget(self, recording: str) -> None:
+        self._reach()
+        self.deleted.add(recording)
+
+    def one(self, recording: str) -> tuple[Entry, Result | None]:
+        self._reach()
+        for entry in self.entries:
+            if entry.id == recording:
+                return entry, self.ready.get(recording)
+        if recording in self.ready:
+            return listed(recording, 0), self.ready[recording]
+        raise NotFound("recording_not_found", "There is no such recording.")
+
+    def search(self, wanted: Wanted, after: str | None = None, limit: int = 50) -> EntryPage:
+        self._reach()
+        found = [
+            each
+            for each in self.entries
+            if each.state == wanted.state and (wanted.until is None or each.started_at < wanted.until)
+        ]
+        at = int(after or 0)
+        return EntryPage(tuple(found[at : at + 1]), str(at + 1) if at + 1 < len(found) else None)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Unavailable("store_unavailable", "It is away.")
+
+
+def listed(name: str, days: float, queue: str | None = "sales", state: State = "ready") -> Entry:
+    began = datetime.now(UTC) - timedelta(days=days)
+    return Entry(name, state, None, "fs1", queue, "inbound", "", "", began, 1.0, (), (), (), None, None, 0)
+
+
+class Scene:
+    """A queue of work, and what it asks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.raws = folder / "raw"
+        self.raws.mkdir()
+        self.journals = folder / "journal"
+        self.journals.mkdir()
+        self.archive = folder / "archive"
+        self.index: Any = Index()
+        self.goes_on: bool | None = False
+        self.days: dict[str | None, int] = {}
+        self.erased: list[str] = []
+        self.told: list[str] = []
+        self.asked = 0
+        """How often it was asked how long something is kept."""
+        self.backlogs: list[Backlog] = []
+
+    def open(self, **more: Any) -> Backlog:
+        where = Where(self.journals, (str(self.raws),), str(self.archive), self.folder / "room")
+        asked = Asked(
+            lambda _node, _id: self.goes_on,
+            self._days,
+            lambda result: self.erased.append(result.id),
+            lambda entry: self.told.append(entry.id),
+        )
+        given: dict[str, Any] = {"pauses": (0.05, 0.2), "look": 0.05, "still": 0.0} | more
+        backlog = Backlog(where, self.index, asked, **given)
+        self.backlogs.append(backlog)
+        backlog.start()
+        return backlog
+
+    def _days(self, queue: str | None) -> int | None:
+        self.asked += 1
+        return self.days.get(queue)
+
+    def tape(self, name: str = ID, seconds: float = 6.0) -> Tape:
+        tape = Tape(self.folder, seconds, name)
+        tape.coach("s1", 1.0, [(2.0, 3.0)])
+        return tape
+
+    def left(self) -> list[str]:
+        """Files that are neither archived nor a journal's business any more."""
+        return sorted(path.name for folder in (self.raws, self.journals) for path in folder.iterdir())
+
+    def litter(self) -> list[Path]:
+        return [path for path in self.archive.rglob("*") if ".part" in path.as_posix()]
+
+    def states(self, name: str = ID) -> list[tuple[State, str | None]]:
+        return self.index.states.get(name, [])
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    yield made
+    for each in made.backlogs:
+        each.stop()
+
+
+def test_a_recording_that_is_over_is_made_and_its_raw_tracks_go(scene: Scene) -> None:
+    scene.tape().write()
+    scene.open()
+    until(lambda: ID in scene.index.ready)
+    until(lambda: not scene.left())
+    result = scene.index.ready[ID]
+    assert scene.states()[-1] == ("working", None)
+    assert scene.index.people[ID] == (Person("1001", "Ada"),)
+    assert result.file == f"2026/11/21/{ID}.mp4"
+    assert (scene.archive / result.file).stat().st_size == result.size
+    assert decoded((scene.archive / result.file).with_suffix(".json").read_bytes()) == result
+    assert (scene.archive / str(result.peaks)).exists()
+    assert scene.litter() == []
+
+
+def test_a_recording_that_goes_on_is_left_alone(scene: Scene) -> None:
+    scene.goes_on = True
+    tape = scene.tape()
+    tape.write(over=False)
+    backlog = scene.open()
+    until(lambda: scene.states() == [("recording", None)])
+    with pytest.raises(Conflict) as refused:
+        backlog.discard(ID)
+    assert refused.value.code == "recording_busy"
+    scene.goes_on = None  # its switch is away: nobody knows
+    until(lambda: scene.states()[-1] == ("recording", "node_unavailable"))
+    assert tape.call.exists()
+    scene.goes_on = False  # it is back, and the call is not
+    until(lambda: ID in scene.index.ready)
+
+
+def test_what_a_service_left_is_made_by_the_next(scene: Scene) -> None:
+    names = [str(UUID(int=number)) for number in range(3)]
+    for name in names:
+        scene.tape(name).write()
+    scene.open(workers=2)
+    until(lambda: set(scene.index.ready) == set(names))
+    until(lambda: not scene.left())
+
+
+def test_a_missing_track_is_listed_and_tried_again(scene: Scene) -> None:
+    tape = scene.tape()
+    content = tape.call.read_bytes()
+    tape.call.unlink()
+    tape.write()
+    scene.open()
+    until(lambda: ("failed", "track_missing") in scene.states())
+    assert scene.left()
+    tape.call.write_bytes(content)
+    until(lambda: ID in scene.index.ready)
+
+
+def test_a_folder_that_vanished_is_listed_and_tried_again(scene: Scene) -> None:
+    scene.tape().write()
+    away = scene.raws.with_name("away")
+    scene.raws.rename(away)
+    scene.open()
+    until(lambda: ("failed", "place_unreachable") in scene.states())
+    away.rename(scene.raws)
+    until(lambda: ID in scene.index.ready)
+
+
+def test_an_archive_that_cannot_be_written_costs_nothing(scene: Scene) -> None:
+    scene.tape().write()
+    scene.archive.write_text("a file where the folder should be")
+    scene.open()
+    until(lambda: ("failed", "place_unreachable") in scene.states())
+    assert len(scene.left()) == 3
+    scene.archive.unlink()
+    until(lambda: ID in scene.index.ready)
+
+
+def test_a_full_disk_is_reported_and_nothing_is_deleted(scene: Scene) -> None:
+    """The device that is always full stands for the disk."""
+    scene.tape().write()
+    day = scene.archive / "2026/11/21"
+    day.mkdir(parents=True)
+    room = scene.archive / f".{ID}.part"
+    backlog = scene.open(look=3600.0)
+    backlog.stop()
+    script = (
+        "import errno, sys\n"
+        "from ccwhisper.recording import work\n"
+        "from ccwhisper.recording.mp4 import Writer\n"
+        "def full(*given): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "Writer.add = full\n"
+        "work.main()\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", script], input=job(scene).dumped(), capture_output=True, check=False
+    )
+    assert b'"code": "disk_full"' in outcome.stdout
+    assert outcome.returncode == 1
+    assert len(scene.left()) == 3
+    assert not room.exists()
+
+
+def refuse(tape: Tape) -> None:
+    tape.call.unlink()
+    tape.say(log.Problem(0.0, "not_recorded", "Cannot open", tape.call.name))
+    tape.lines = [line for line in tape.lines if not isinstance(line, log.Begun)]
+    tape.journal.write_bytes(b"".join(log.encoded(line) for line in tape.lines))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda tape: tape.call.write_bytes(b""), "track_empty"),
+        (lambda tape: tape.call.write_bytes(b"no sound" * 10), "track_unreadable"),
+        (lambda tape: tape.journal.write_bytes(b"nothing\n"), "journal_broken"),
+        (
+            lambda tape: tape.journal.write_bytes(tape.journal.read_bytes().replace(b"-call.wav", b"/../x")),
+            "journal_broken",
+        ),
+        (refuse, "not_recorded"),
+    ],
+)
+def test_what_can_never_be_made_is_listed_until_somebody_says_so(
+    scene: Scene, spoil: Callable[[Tape], object], code: str
+) -> None:
+    tape = scene.tape()
+    tape.write()
+    spoil(tape)
+    backlog = scene.open()
+    until(lambda: ("failed", code) in scene.states())
+    assert scene.index.starts[ID] is not None
+    count = len(scene.states())
+    other = str(UUID(int=1))
+    scene.tape(other).write()
+    backlog.wake()
+    until(lambda: other in scene.index.ready)
+    assert len(scene.states()) == count
+    backlog.retry(ID)
+    until(lambda: len(scene.states()) > count)
+    until(lambda: scene.states()[-1] == ("failed", code))
+    backlog.discard(ID)
+    assert scene.left() == []
+    with pytest.raises(NotFound):
+        backlog.retry(ID)
+
+
+def test_a_track_that_is_still_written_is_waited_for(scene: Scene) -> None:
+    tape = scene.tape()
+    killed(tape.call)
+    tape.write()
+    scene.open()
+    until(lambda: ("failed", "track_open") in scene.states())
+    long_ago = time.time() - 3600
+    os.utime(tape.call, (long_ago, long_ago))
+    until(lambda: ID in scene.index.ready)
+    assert [each.code for each in scene.index.ready[ID].problems] == ["track_unfinished"]
+
+
+def test_an_index_that_is_away_holds_up_no_work(scene: Scene) -> None:
+    scene.index.away = True
+    scene.tape().write()
+    scene.open()
+    until(lambda: list(scene.archive.rglob("*.json")))
+    until(lambda: scene.left() == [f"{ID}.jsonl"])
+    scene.index.away = False
+    until(lambda: ID in scene.index.ready)
+    until(lambda: not scene.left())
+
+
+def test_one_that_was_deleted_meanwhile_is_gone(scene: Scene) -> None:
+    scene.index.deleted.add(ID)
+    scene.tape().write()
+    scene.open()
+    until(lambda: scene.erased == [ID])
+    until(lambda: not scene.left())
+
+
+def test_raw_tracks_of_which_nobody_knows_are_listed(scene: Scene) -> None:
+    orphan, fresh, ready = (str(UUID(int=number)) for number in (1, 2, 3))
+    for name in (orphan, fresh, ready):
+        scene.tape(name)
+    long_ago = time.time() - 7200
+    for path in scene.raws.iterdir():
+        if fresh not in path.name:
+            os.utime(path, (long_ago, long_ago))
+    scene.index.entries = [listed(ready, 0)]
+    (scene.raws / "somebody-elses.wav").write_bytes(b"")
+    scene.open()
+    until(lambda: ("failed", "journal_missing") in scene.states(orphan))
+    until(lambda: not [name for name in scene.left() if ready in name])  # its file is there; these were left over
+    assert fresh not in scene.index.states
+    assert ready not in scene.index.states
+    start = scene.index.starts[orphan]
+    assert start is not None
+    assert start.at == pytest.approx(long_ago, abs=1)
+    assert (scene.raws / f"{orphan}-call.wav").exists()
+    assert (scene.raws / "somebody-elses.wav").exists()
+
+
+def test_what_was_kept_long_enough_goes(scene: Scene) -> None:
+    scene.days = {"sales": 30}
+    old, young, other, broken = (str(UUID(int=number)) for number in range(4))
+    tape = scene.tape(broken)
+    scene.index.entries = [
+        listed(old, 31), listed(young, 29), listed(other, 400, "support"), listed(broken, 31, state="failed")
+    ]  # fmt: skip
+    scene.index.ready = {name: replace(RESULT, id=name) for name in (old, young, other)}
+    scene.open()
+    until(lambda: set(scene.told) >= {old, broken})
+    assert scene.erased == [old]
+    assert scene.index.deleted == {old, broken}
+    assert not tape.call.exists()
+
+
+def test_what_cannot_be_deleted_is_not_said_to_be(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "KEEPING", 0.0)
+    scene.days = {"sales": 30}
+    scene.index.entries = [listed(ID, 31, state="failed")]
+    away = scene.raws.with_name("away")
+    scene.raws.rename(away)
+    scene.open()
+    until(lambda: scene.asked > 3)
+    assert scene.told == []
+    assert scene.index.deleted == set()
+    away.rename(scene.raws)
+    until(lambda: scene.told)
+
+
+# --- killed at random --------------------------------------------------------------------------------------------
+
+
+def job(scene: Scene, name: str = ID) -> Job:
+    journal = str(scene.journals / f"{name}.jsonl")
+    return Job("make", (str(scene.raws),), {}, str(scene.archive), journal, room=str(scene.folder / "room"))
+
+
+def test_two_at_once_are_one(scene: Scene) -> None:
+    """A worker that a service left behind, and the one of the service that came after."""
+    scene.tape(seconds=60.0).write()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ccwhisper.recording.work"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for each in both:
+        assert each.stdin is not None
+        each.stdin.write(job(scene).dumped())
+        each.stdin.close()
+    said = []
+    for each in both:
+        assert each.stdout is not None
+        said.append(each.stdout.read())
+        each.stdout.close()
+        each.wait()
+    # The other was busy, or so late that it found it done.
+    assert any(b'"ok": true' in each for each in said)
+    assert all(b'"ok": true' in each or b'"code": "busy"' in each for each in said)
+    assert scene.left() == [f"{ID}.jsonl"]
+    assert Processes().run(job(scene))["ok"]
+
+
+def test_whoever_is_killed_nothing_is_lost(scene: Scene) -> None:
+    """Services and their workers end at any moment of the work on 32 recordings; then one is let."""
+    names = [str(UUID(int=number)) for number in range(32)]
+    for name in names:
+        scene.tape(name, seconds=3.0).write()
+    broken = names[::8]
+    for name in broken:
+        (scene.raws / f"{name}-call.wav").write_bytes(b"no sound" * 10)
+    database = Database.sqlite(scene.folder / "index.db")
+    database.upgrade()
+    index = Recordings(database, "an installation")
+    index.start()
+    chance = random.Random(7)
+    for number in range(10):
+        service = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.backlog_process", str(scene.folder)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2], start_new_session=True,
+        )  # fmt: skip
+        assert service.stdout is not None
+        assert service.stdout.readline() == b"started\n"
+        gevent.sleep(chance.uniform(0.1, 1.2))
+        if number % 2:
+            os.killpg(service.pid, signal.SIGKILL)  # and all its workers
+        else:
+            service.kill()
+        service.wait()
+        service.stdout.close()
+    before = len(index.search(Wanted(state="ready"), None, 200).entries)
+    assert before < len(names) - len(broken), "all was done before anybody was killed: this shows nothing"
+    scene.index = index
+    scene.open(workers=2)
+    until(lambda: len(index.search(Wanted(state="ready"), None, 200).entries) == len(names) - len(broken))
+    until(lambda: len(index.search(Wanted(state="failed"), None, 200).entries) == len(broken))
+    for entry in index.search(Wanted(), None, 200).entries:
+        _, result = index.one(entry.id)
+        if result is None:
+            assert entry.problem is not None
+            assert (entry.id in broken, entry.problem.code) == (True, "track_unreadable")
+        else:
+            assert digest(scene.archive / result.file) == result.sha256
+            assert len(result.tracks) == 2
+    until(lambda: len(scene.left()) == 3 * len(broken))
+    until(lambda: scene.litter() == [])
+    scene.backlogs[0].stop()
+    index.stop()
+    database.close()
