@@ -244,10 +244,15 @@ class Stage(ServiceStage):
         got = [frame for frame in scene.caller.received if frame.t_ns >= since]
         return frames_exact(sorted(scene.agent.sent, key=lambda frame: frame.ts), got, codec)
 
+    @staticmethod
+    def pitch(name: str) -> float:
+        """The tone of somebody, or the "beep", in hertz."""
+        return BEEP if name == "beep" else TONES[name]
+
     def windows(self, call: PhoneCall, name: str, since: int, until: int, width: float) -> list[float]:
         """The levels of a tone in windows of `width` seconds of what arrived, a frame apart."""
         call.wait_time(until)
-        freq = BEEP if name == "beep" else TONES[name]
+        freq = self.pitch(name)
         starts = range(since, until - int(width * 1e9) + 1, STEP_NS)
         return [level_dbfs(call.heard(at, at + int(width * 1e9)), freq, call.rate) for at in starts]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -240,8 +240,10 @@ class Api:
         if leg is None:
             return "-ERR Cannot locate session!\n"
         bugs, path = self._switch.bugs, words[2]
-        done = _record(bugs, leg, words[1], path)
-        return "+OK Success\n" if done else f"-ERR Cannot {words[1]} recording session!\n"
+        given = dict(each.partition("=")[::2] for each in words[4].strip("{}").split(",")) if words[4:] else {}
+        done = _record(bugs, leg, words[1], path, given)
+        what = {"start": "record", "stop": "stop record"}.get(words[1], f"{words[1]} recording")
+        return "+OK Success\n" if done else f"-ERR Cannot {what} session!\n"
 
     # --- later --------------------------------------------------------------------------------------------------------
 
@@ -260,9 +262,9 @@ class Api:
         return f"+OK Deleted: {tasks.delete(int(rest)) if rest.isdigit() else tasks.delete_group(rest)}\n"
 
 
-def _record(bugs: Bugs, leg: Leg, action: str, path: str) -> bool:
+def _record(bugs: Bugs, leg: Leg, action: str, path: str, given: Mapping[str, str]) -> bool:
     if action == "start":
-        return bugs.record(leg, path)
+        return bugs.record(leg, path, given)
     if action == "stop":
         return bugs.stop_recording(leg, path)
     return action in ("mask", "unmask", "pause", "resume") and bugs.change_recording(leg, path, action)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -188,16 +189,20 @@ class Bugs:
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
-    def record(self, leg: Leg, path: str) -> bool:
+    def record(self, leg: Leg, path: str, given: Mapping[str, str]) -> bool:
         """Begin a file (wav). RECORD_STEREO: channel 0 what the leg's party says, 1 what it hears before the bugs that
-        come later. RECORD_READ_ONLY: only the former. False when it is being recorded already."""
-        if (leg.id, path) in self._recordings or not leg.up:
+        come later. RECORD_READ_ONLY: only the former. What is `given` with the command counts before the variables.
+        One that is being recorded already is no error (``switch_ivr_record_session_event``), and stays as it is."""
+        if (leg.id, path) in self._recordings:
+            return True
+        if not leg.up or not _writable(Path(path)):
             return False
         bug = Bug(self._number(), "session_record", path)
-        self._recordings[leg.id, path] = Recording(
-            leg.id, bug.id, path, true(self._switch.variable(leg, "RECORD_STEREO")),
-            true(self._switch.variable(leg, "RECORD_READ_ONLY")), frame_of(self._switch.clock.now()),
-        )  # fmt: skip
+        stereo, read_only = (
+            true(given.get(name) or self._switch.variable(leg, name)) for name in ("RECORD_STEREO", "RECORD_READ_ONLY")
+        )
+        since = frame_of(self._switch.clock.now())
+        self._recordings[leg.id, path] = Recording(leg.id, bug.id, path, stereo, read_only, since)
         self._switch.fire("RECORD_START", leg, Record_File_Path=path)
         self._add(leg, bug)
         return True
@@ -247,6 +252,16 @@ class Bugs:
         if recording.stereo or len(channels) == 1:
             return channels
         return [[_sum(one, other) for one, other in zip(*channels, strict=True)]]
+
+
+def _writable(path: Path) -> bool:
+    """The folder is made where it is missing, and a file begins with nothing in it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    except OSError:
+        return False
+    return True
 
 
 def _flags(marks: list[tuple[int, bool]], start: int, end: int) -> list[bool]:

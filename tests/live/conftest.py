@@ -18,6 +18,7 @@ from ccwhisper.proof.stage import Stage
 from tests.live.report import Report
 from tests.scenarios.cable import Cable
 from tests.scenarios.record import seen
+from tests.scenarios.recording import RECORDED
 from tests.scenarios.stage import TIMES
 
 _HOW = "set FREESWITCH_BIN, or see docs/freeswitch.md for how to get one"
@@ -76,6 +77,13 @@ def own_stage(node: PrivateNode, cable: Cable) -> Iterator[Stage]:
     stage = Stage(node, TIMES)
     cable.carry(stage.service)
     with stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def recording_stage(node: PrivateNode) -> Iterator[Stage]:
+    """A service on the shared node whose policies want every call recorded."""
+    with Stage(node, RECORDED) as stage:
         yield stage
 
 

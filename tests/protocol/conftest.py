@@ -15,6 +15,7 @@ from gevent.queue import Queue
 from ccwhisper.switch.wire import Connection
 from tests.scenarios.cable import Cable
 from tests.scenarios.record import seen
+from tests.scenarios.recording import RECORDED
 from tests.scenarios.simulated import SimNode, SimStage
 from tests.scenarios.stage import TIMES
 
@@ -240,6 +241,13 @@ def whole_stage(node: SimNode, cable: Cable) -> Iterator[SimStage]:
 def own_stage(whole_stage: SimStage) -> SimStage:
     """A stage whose service may be killed: here it is the shared one, which is started again."""
     return whole_stage
+
+
+@pytest.fixture(scope="module")
+def recording_stage(node: SimNode) -> Iterator[SimStage]:
+    """A service whose policies want every call recorded."""
+    with SimStage(node, RECORDED) as stage:
+        yield stage
 
 
 @pytest.fixture(scope="session")

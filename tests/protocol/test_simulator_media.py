@@ -266,7 +266,7 @@ def test_a_recording_of_the_wrong_leg_has_the_whisper_in_the_callers_channel(
     world.gate(coach, "2")
     world.forget()
     assert world.api(f"uuid_record {leg} start {path}") == "+OK Success\n"
-    assert world.api(f"uuid_record {leg} start {path}") == "-ERR Cannot start recording session!\n"
+    assert world.api(f"uuid_record {leg} start {path}") == "+OK Success\n"
     world.run(0.4)
     assert world.api(f"uuid_record {leg} stop {path}") == "+OK Success\n"
     assert [event["Event-Name"] for event in world.raised()] == [
@@ -309,3 +309,18 @@ def test_a_recording_ends_with_its_leg(world: Simulated, tmp_path: Path) -> None
     [stop] = world.raised("RECORD_STOP")
     assert stop["Record-File-Path"] == str(path)
     assert tones(path, FIRST, "1001") == [{FIRST, "1001"}], "mono: both, mixed"
+
+
+def test_what_is_said_with_the_command_counts_before_the_variables(world: Simulated, tmp_path: Path) -> None:
+    caller, _ = world.call()
+    world.api(f"uuid_setvar {caller} RECORD_READ_ONLY true")
+    path = tmp_path / "made" / "call.wav"
+    given = "{RECORD_STEREO=true,RECORD_READ_ONLY=false}"
+    assert world.api(f"uuid_record {caller} start {path} 0 {given}") == "+OK Success\n"
+    world.run(0.4)
+    world.api(f"uuid_record {caller} stop {path}")
+    assert tones(path, FIRST, "1001") == [{FIRST}, {"1001"}]
+    (tmp_path / "file").write_text("")
+    refused = world.api(f"uuid_record {caller} start {tmp_path / 'file' / 'call.wav'}")
+    assert refused == "-ERR Cannot record session!\n"
+    assert world.api(f"uuid_record {caller} stop {path}") == "-ERR Cannot stop record session!\n"

@@ -20,6 +20,7 @@ from ccwhisper.proof.scene import (
 )
 from ccwhisper.proof.service import PROGRAM
 from ccwhisper.proof.simulated import SimulatorError, SimulatorProcess
+from ccwhisper.simulator.sound import frequency
 
 NOTHING = -120.0
 LOOK = 0.02
@@ -222,6 +223,11 @@ class SimStage(ServiceStage):
         first, last = (len(frames) - math.ceil((now - at) / STEP_NS) for at in (since, until))
         size = round(width * 1e9 / STEP_NS)
         return [_dbfs(frames[at : at + size]) for at in range(max(first, 0), last - size + 1)]
+
+    def pitch(self, name: str) -> float:
+        """Of the party that has this name."""
+        parties = (*NUMBERS.items(), *DEVICES.items(), ("agent", "1001"), ("colleague", "1002"))
+        return float(frequency(dict(parties).get(name, name)))
 
     def frames(self, scene: Scene, since: int) -> SimpleNamespace:
         """As the simulator counts them."""

@@ -181,6 +181,9 @@ class Stage(Protocol):
     def windows(self, call: Party, name: str, since: int, until: int, width: float) -> list[float]:
         """The levels of somebody, or of the "beep", in windows of `width` seconds, a frame apart."""
 
+    def pitch(self, name: str) -> float:
+        """The tone of somebody, or the "beep", in a file that the switch has written; in hertz."""
+
     def frames(self, scene: Scene, since: int) -> Frames:
         """What became of the agent's frames until now; of a call that was made `counted`."""
 

@@ -1,0 +1,5 @@
+import pytest
+
+from tests.scenarios.recording import *
+
+pytestmark = pytest.mark.protocol
