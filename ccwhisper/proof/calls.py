@@ -14,6 +14,7 @@ from sipmessage import Request
 from sipmessage.message import Headers
 
 from ccwhisper.proof.codecs import Codec, codec_named
+from ccwhisper.proof.headset import Headset
 from ccwhisper.proof.leg import EndCause, Leg, Referral, State
 from ccwhisper.proof.line import CallEnded, Outcome
 from ccwhisper.proof.rtp import DTMF
@@ -232,6 +233,14 @@ class PhoneCall:
         if self._media.codec is not None:
             frames_of(source, self._media.codec)  # computed here, not in the thread that keeps time
         self._loop.run(lambda: self._media.play(source))
+
+    def wear(self, headset: Headset | None) -> None:
+        """Hear and speak through a headset from now on; None: through one that gives back nothing."""
+
+        def put_on() -> None:
+            self._media.headset = headset
+
+        self._loop.run(put_on)
 
     def impair(self, loss: float = 0.0, reorder: float = 0.0, seed: int = 0) -> None:
         """Drop and swap packets that we send from now on, with these probabilities; `dropped` tells which were."""

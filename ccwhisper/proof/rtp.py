@@ -20,6 +20,7 @@ from pylibsrtp import Error as SrtpError
 from pylibsrtp import Policy, Session
 
 from ccwhisper.proof.codecs import Codec
+from ccwhisper.proof.headset import Headset
 from ccwhisper.proof.loop import NEVER, Loop
 from ccwhisper.proof.sources import Silence, Source, frames_of
 
@@ -104,6 +105,7 @@ class RtpStream:
         self.codec: Codec | None = None
         self.codecs: dict[int, Codec] = {}  # every payload type ever agreed upon, to decode what was recorded
         self.sending = False
+        self.headset: Headset | None = None
         #: (t_ns, seq, ts, pt, payload) as received; (t_ns, seq, ts, payload) as sent and as dropped on purpose.
         self.rx: list[tuple[int, int, int, int, bytes]] = []
         self.tx: list[tuple[int, int, int, bytes]] = []
@@ -213,6 +215,8 @@ class RtpStream:
             if not self._looped:
                 self.play(Silence())
         payload = self._frames[self._at]
+        if self.headset is not None:
+            payload = self.headset.record(codec, payload)
         self._at += 1
         seq, ts = self._seq, self._ts
         packet = _HEADER.pack(0x80, self._pt | self._marker, seq, ts, self._ssrc) + payload
@@ -325,6 +329,8 @@ class RtpStream:
             self.events.append((t_ns, seq, ts, packet[start:end]))
         else:
             self.rx.append((t_ns, seq, ts, payload_type, packet[start:end]))
+            if self.headset is not None and payload_type in self.codecs:
+                self.headset.play(self.codecs[payload_type], packet[start:end])
 
 
 def _even_port(host: str) -> tuple[socket.socket, int]:
