@@ -28,7 +28,7 @@ from ccwhisper.proof.timeline import Float
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds until a page that does nothing is given up."""
 
 # A browser that keeps to itself, may use the microphone, and plays without a click.
@@ -93,9 +93,6 @@ _HOOK: Final = """
 }
 """
 
-# For pages that only have to be there: a headless browser draws every one of them as if somebody looked at it.
-_UNSEEN: Final = "() => { window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 1000); }"
-
 
 @contextmanager
 def chromium(sound: Float) -> Iterator[Chromium]:
@@ -128,20 +125,25 @@ class Chromium:
         self.version = browser.version
 
     def open(
-        self, service: ServiceProcess, who: str, *, filters: bool = False, relay: Relay | None = None, seen: bool = True
+        self,
+        service: ServiceProcess,
+        who: str,
+        *,
+        filters: bool = False,
+        relay: Relay | None = None,
+        heard: bool = True,
     ) -> Dashboard:
-        """Somebody's dashboard, ready to be rung. `filters`: with the browser's own against echo and noise. `seen`: it
-        is drawn as often as on a screen."""
+        """Somebody's dashboard, ready to be rung. `filters`: with the browser's own against echo and noise. `heard`:
+        what its microphone hears can be taken down."""
         context = self._browser.new_context()
         context.add_init_script(
             "localStorage.setItem('ccwhisper.device', 'browser');"
             f"localStorage.setItem('ccwhisper.phone', JSON.stringify({{filter: {'true' if filters else 'false'}}}));"
         )
-        if not seen:
-            context.add_init_script(f"({_UNSEEN})()")
         if relay is not None:
             context.expose_function("relayed", relay.lead)
-        context.add_init_script(f"({_HOOK})()")
+        if heard:
+            context.add_init_script(f"({_HOOK})()")
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{service.url}/#token={service.token(who, devices=[])}")
@@ -181,6 +183,10 @@ class Dashboard:
         """Speak while the key is held, from now on."""
         self.page.keyboard.press("p")
         self.lamp("Nobody hears you")
+
+    def hide(self) -> None:
+        """Draw it no more. A headless browser draws every page as if somebody looked at it."""
+        self.page.evaluate("() => { document.getElementById('app').style.display = 'none'; }")
 
     def lamp(self, text: str) -> None:
         """Wait until the light says this."""

@@ -77,13 +77,13 @@ class Plan:
 
     ways: tuple[Way, ...] = (
         Way(), Way(fec=True), Way(dtx=True), Way(dtx=True, fec=True),
-        Way(buffer=60), Way(fec=True, buffer=60), Way(dtx=True, buffer=60), Way(dtx=True, fec=True, buffer=60),
-        Way(rate=16000), Way(rate=20000), Way(rate=32000),
+        Way(buffer=60), Way(fec=True, buffer=60), Way(dtx=True, fec=True, buffer=60),
+        Way(rate=16000), Way(rate=32000),
     )  # fmt: skip
     losses: tuple[float, ...] = (0.02, 0.05)
-    clean: float = 14.0
-    lossy: float = 16.0
-    silent: float = 6.0
+    clean: float = 10.0
+    lossy: float = 10.0
+    silent: float = 4.0
 
 
 QUICK: Final = Plan((Way(dtx=True, fec=True, buffer=60),), (0.05,), clean=6.0, lossy=6.0, silent=3.0)
@@ -127,7 +127,7 @@ def measure(plan: Plan, way: Way, stage: Stage, browser: Chromium, relay: Relay)
         ]
         for share in plan.losses:
             relay.lose(share)
-            dashboard.page.wait_for_timeout(3000)  # until the receiver has told Chromium of it
+            dashboard.page.wait_for_timeout(2000)  # until the receiver has told Chromium of it
             lossy, _ = _said(dashboard, scene, plan.lossy)
             figures += _late(f"{way}: {share:.0%} lost", lossy)
     return figures

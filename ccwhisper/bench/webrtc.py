@@ -10,9 +10,8 @@
 The microphone is Chromium's own, which plays a file: a made-up voice. What it plays is taken down in the page with the
 times of Chromium's audio device, and sought in what the agent's phone got. Both clocks are CLOCK_MONOTONIC; `_browser`
 says how they are tied. The agents' callers are silent, so whatever an agent hears is his coach. 20 coaches are 20 pages
-of one Chromium, of which one is measured; the others whisper, too, but are drawn once a second, not 60 times as if
-somebody looked at them. Takes five minutes; with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few
-to be figures.
+of one Chromium, of which one is measured; the others whisper, too, but are not drawn, for nobody looks at them. Takes
+five minutes; with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few to be figures.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import os
 import random
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -115,9 +114,10 @@ class Bench:
         before = processes.shares(self.plan.steady)
         others = []
         for each in range(FIRST, FIRST + level - 1):
-            other = browser.open(stage.service, f"coach{each}", seen=False)
+            other = browser.open(stage.service, f"coach{each}", heard=False)
             other.listen(AGENT.format(each))
             other.whisper()
+            other.hide()
             others.append(other)
         dashboard = browser.open(stage.service, "carla")
         heard = Heard()
@@ -243,13 +243,25 @@ class Processes:
         self._browser = browser
 
     def shares(self, seconds: float) -> dict[str, float]:
-        """In the next `seconds`, in % of a core."""
+        """In the next `seconds`, in % of a core. Chromium ends a process now and then: it does not count."""
         pids = {**self._pids, "Chromium": self._browser.pids()}
         began = time.monotonic()
-        used = {who: sum(map(cpu_seconds, each)) for who, each in pids.items()}
+        before = {who: _used(each) for who, each in pids.items()}
         time.sleep(seconds)
         lasted = time.monotonic() - began
-        return {who: 100 * (sum(map(cpu_seconds, each)) - used[who]) / lasted for who, each in pids.items()}
+        after = {who: _used(each) for who, each in pids.items()}
+        return {
+            who: 100 * sum(used - before[who].get(pid, used) for pid, used in each.items()) / lasted
+            for who, each in after.items()
+        }
+
+
+def _used(pids: list[int]) -> dict[int, float]:
+    found = {}
+    for pid in pids:
+        with suppress(OSError):
+            found[pid] = cpu_seconds(pid)
+    return found
 
 
 def prepared(directory: Path, count: int) -> PrivateNode:
