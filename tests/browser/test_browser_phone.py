@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.centre import Centre, until
+from tests.browser.conftest import PHONE, WIDE
 
 pytestmark = pytest.mark.browser
 
@@ -109,12 +110,34 @@ def test_a_microphone_that_is_not_there_is_told_in_words(
     expect(device(page)).to_contain_text("Connecting this browser to the switch")
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_anybody_can_use_it(centre: Centre, open_page: Callable[..., Page], scheme: str) -> None:
+def test_anybody_can_use_it(centre: Centre, open_page: Callable[..., Page], scheme: str, size: dict[str, int]) -> None:
     centre.call()
-    page = open_page(centre.supervisor(), color_scheme=scheme)
-    page.get_by_label("You speak with").select_option("This browser")
+    page = open_page(centre.supervisor(), size=size, color_scheme=scheme)
+    choice = page.get_by_label("You speak with")
+    choice.select_option("This browser")
     expect(page.get_by_label("Level of the microphone")).to_be_visible()
     expect(page.locator(".row[id]")).to_have_count(1)
+    usable(page)
+    choice.select_option("Phone 9001")
+    page.evaluate(BROKEN, "NotAllowedError")
+    choice.select_option("This browser")
+    expect(device(page).get_by_role("button", name="Try again")).to_be_visible()
+    usable(page)
+
+
+def usable(page: Page) -> None:
+    """Nothing serious for whoever sees or moves badly, and nothing beyond the page's edge."""
     found = Axe().run(page).response["violations"]
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    places = (
+        device(page)
+        .locator("select, button, meter, input")
+        .evaluate_all(
+            "(all) => all.map((each) => each.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+        )
+    )
+    width = page.evaluate("innerWidth")
+    assert all(0 <= left < right <= width for left, right in places), places

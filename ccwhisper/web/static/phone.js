@@ -64,6 +64,7 @@ export function Phone({ choice, phone, mine }) {
     phone.devices().then(setLists);
   }, [browser, phone.microphone]);
   if (!choice.can) return null;
+  const broken = ["denied", "missing", "taken"].includes(phone.microphone);
   return html`<section class="device" aria-label="Your device">
     <label class="field"><span>You speak with</span>
       <select value=${choice.chosen} disabled=${!!mine || phone.taken} onChange=${(event) => {
@@ -81,8 +82,8 @@ export function Phone({ choice, phone, mine }) {
       <${Meter} phone=${phone} />
       <button type="button" aria-pressed=${phone.echoes} disabled=${!!mine || phone.taken || phone.microphone !== "ready"} onClick=${() => phone.echo(!phone.echoes)}>Hear yourself</button>
       ${mine && html`<${Quality} phone=${phone} />`}
-      <p role="status" class="faint grow">${phone.hindrance || "This browser can be rung."}
+      <p role="status" class=${broken ? "grow" : "faint grow"} data-bad=${broken ? "" : undefined}>${phone.hindrance || "This browser can be rung."}
         ${phone.taken && html` <button type="button" onClick=${() => phone.hangUp()}>Hang up</button>`}
-        ${["denied", "missing", "taken"].includes(phone.microphone) && html` <button type="button" onClick=${() => phone.start()}>Try again</button>`}</p>`}
+        ${broken && html` <button type="button" onClick=${() => phone.start()}>Try again</button>`}</p>`}
   </section>`;
 }
