@@ -36,6 +36,10 @@ def minutes(moment: Moment, now: Callable[[NodeName], float]) -> Iterator[Minute
             beeped = after.sessions.get(effect.session) or before.sessions[effect.session]
             if beeped.recording:
                 yield beeped.recording, journal.Beep(now(effect.node), effect.session)
+        elif isinstance(effect, fx.HandRaised):
+            asked = _by_call(after, effect.hand.call)
+            if asked:
+                yield asked.id, journal.Hand(now(asked.node), effect.hand.agent, effect.hand.note)
         elif isinstance(effect, fx.RecordingEnded):
             ended = effect.recording
             yield ended.id, journal.Stop(now(ended.node), str(ended.over))
@@ -136,7 +140,7 @@ def _endings(moment: Moment) -> dict[SessionId, str]:
 
 
 def _words(before: State, after: State, now: Callable[[NodeName], float]) -> Iterator[Minute]:
-    """What is written, and calls for help."""
+    """What is written."""
     for identifier, cue in after.cues.items():
         had = before.cues.get(identifier)
         if had is cue:
@@ -148,10 +152,6 @@ def _words(before: State, after: State, now: Callable[[NodeName], float]) -> Ite
             yield recording.id, journal.Cue(now(recording.node), cue.session, cue.id, cue.text)
         if cue.reply and cue.reply is not (had.reply if had else None):
             yield recording.id, journal.Reply(now(recording.node), cue.id, cue.reply.value)
-    for agent, hand in after.hands.items():
-        recording = _by_call(after, hand.call)
-        if recording and before.hands.get(agent) != hand:
-            yield recording.id, journal.Hand(now(recording.node), agent, hand.note)
 
 
 def _by_call(state: State, call: CallId | None) -> Recording | None:
