@@ -164,8 +164,8 @@ class Tape:
 
 
 def level(sound: Float, pitch: float) -> float:
-    """Of a tone, in dBFS, as it is for most of the time: where a phone of ours slips by a frame on a busy machine, there
-    is a little of every tone for a moment."""
+    """Of a tone, in dBFS, as it is for most of the time: where a phone of ours slips by a frame on a busy machine,
+    there is a little of every tone for a moment."""
     size = min(len(sound), RATE * 3 // 25)
     window = np.hanning(size)
     wave = np.exp(-2j * np.pi * pitch / RATE * np.arange(size)) * window * 2 / np.sum(window)
@@ -224,7 +224,7 @@ def test_each_voice_is_in_its_own_track(stage: Stage, tmp_path: Path) -> None:
     scene.agent.hold()
     held = talked()
     scene.agent.unhold()
-    dora.wait()
+    wait_until("dora is heard again", lambda: dora.view()["gate"] == "everyone")
     dora.mode("listen")
     after = talked()
     for coach in (carla, dora):
