@@ -67,6 +67,7 @@ def review(centre: Centre, open_page: Open) -> Callable[..., Page]:
     def opened(recording: str = "", size: dict[str, int] = WIDE, sub: str = "rita", more: tuple[str, ...] = ()) -> Page:
         token = centre.service.token(sub, name=sub.title(), permissions=[REVIEW, *more], roles=[])
         page = open_page(token, "/review", size=size)
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         page.context.add_init_script(EARS)
         page.reload()
         if recording:
@@ -434,6 +435,16 @@ def test_who_may_not_review_is_told_and_not_led_there(centre: Centre, open_page:
     page = open_page(centre.service.token("rita", permissions=[VIEW, REVIEW]))
     page.get_by_role("link", name="Recordings").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Recordings")
+
+
+def test_a_service_that_cannot_be_reached_takes_no_token_away(review: Callable[..., Page]) -> None:
+    page = review()
+    page.route("**/api/v1/me", lambda route: route.abort("connectionrefused"))
+    page.reload()
+    expect(page.get_by_role("alert")).to_have_text("The service cannot be reached.")
+    page.unroute("**/api/v1/me")
+    page.reload()
+    expect(page.locator(".empty")).to_have_text("There are no such recordings.")
 
 
 def test_keys_are_told(recorder: Recorder, review: Callable[..., Page]) -> None:

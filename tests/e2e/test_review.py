@@ -474,6 +474,16 @@ def test_only_what_has_failed_is_tried_again(service: Service, one: Result, rita
     assert service.shelves.raw.retried == ["r1"]
 
 
+def test_the_page_may_play_what_the_service_serves_and_nothing_else(service: Service) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    connection.request("GET", "/review")
+    policy = connection.getresponse().headers["Content-Security-Policy"]
+    connection.close()
+    assert "media-src 'self'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
 # --- permissions -----------------------------------------------------------------------------------------------------
 
 OPERATIONS: Mapping[str, tuple[str, str, Any]] = {

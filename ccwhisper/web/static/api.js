@@ -25,9 +25,9 @@ export class Api extends EventTarget {
     this.#tell();
   }
 
-  /** Forget the token; `refusal` says why. */
+  /** Forget the token; `refusal` says why. One that may be good all the same is there for the next try. */
   signOut(refusal = null) {
-    sessionStorage.removeItem("ccwhisper.token");
+    if (!refusal?.retry) sessionStorage.removeItem("ccwhisper.token");
     this.token = this.me = null;
     this.refusal = refusal;
     this.status = refusal ? "refused" : "signed-out";

@@ -28,6 +28,7 @@ export class Player extends EventTarget {
   #renewal = 0;
   #opening = null;
   #ready = null;
+  #loaded = false;
   #at = 0;
 
   constructor(api, recording, content) {
@@ -45,19 +46,14 @@ export class Player extends EventTarget {
   }
 
   get time() {
-    return this.#tracks.length && !this.#seeking() ? Math.min(this.#tracks[0].audio.currentTime, this.duration) : this.#at;
-  }
-
-  /** How far the tracks are apart, in seconds. */
-  get spread() {
-    const times = this.#tracks.map(({ audio }) => audio.currentTime);
-    return times.length ? Math.max(...times) - Math.min(...times) : 0;
+    return this.#loaded && !this.#seeking() ? Math.min(this.#tracks[0].audio.currentTime, this.duration) : this.#at;
   }
 
   async play() {
     if (this.playing) return;
     if (this.time >= this.duration - 0.05) this.seek(0);
     this.playing = true;
+    this.waiting = !this.#loaded;
     this.problem = null;
     this.#tell();
     this.context ??= new AudioContext({ latencyHint: "interactive" });
@@ -66,7 +62,7 @@ export class Player extends EventTarget {
       this.#ready ??= this.#open();
       await this.#ready;
       await sounding;
-      this.#go();
+      if (this.playing) this.#go();
     } catch (error) {
       this.#ready = null;
       this.#fail(error);
@@ -86,8 +82,10 @@ export class Player extends EventTarget {
 
   seek(seconds) {
     this.#at = Math.min(Math.max(seconds, 0), this.duration);
-    for (const { audio } of this.#tracks) audio.currentTime = this.#at;
-    if (this.playing) this.#go();
+    if (this.#loaded) {
+      for (const { audio } of this.#tracks) audio.currentTime = this.#at;
+      if (this.playing) this.#go();
+    }
     this.#tell();
   }
 
@@ -127,7 +125,7 @@ export class Player extends EventTarget {
   }
 
   close() {
-    this.playing = false;
+    this.playing = this.#loaded = false;
     clearInterval(this.#timer);
     clearTimeout(this.#renewal);
     for (const { audio } of this.#tracks) {
@@ -163,10 +161,11 @@ export class Player extends EventTarget {
       });
     }));
     for (const { index, audio } of this.#tracks) {
-      audio.currentTime = this.#at;
+      audio.currentTime = this.#at; // before, an element has no time but 0
       for (const name of ["waiting", "canplay", "seeked"]) audio.addEventListener(name, () => this.playing && this.#go());
       audio.addEventListener("error", () => this.#why(index).then((error) => this.#fail(error)));
     }
+    this.#loaded = true;
     this.#tracks[0].audio.addEventListener("ended", () => this.pause());
     this.#timer = setInterval(() => this.#keep(), 200);
     this.#mix();
@@ -243,8 +242,8 @@ export class Player extends EventTarget {
   }
 
   #fail(error) {
-    if (error?.code === "ticket_expired" && this.#tracks.length) { // the page slept
-      const at = this.#at;
+    if (error?.code === "ticket_expired" && this.#loaded) { // the page slept
+      const at = this.time;
       this.ticket().then(() => {
         for (const { audio } of this.#tracks) audio.load();
         this.seek(at);
