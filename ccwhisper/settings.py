@@ -71,7 +71,7 @@ def _folder(value: str) -> str:
 
 
 def _store_of_files(value: str) -> str:
-    bucket = re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.-]+)*", value)
+    bucket = re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)*", value)
     if not bucket and not (value.startswith("/") and "\0" not in value):
         raise ValueError("must be a path from the root, or s3://bucket/prefix")
     return value

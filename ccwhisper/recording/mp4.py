@@ -31,7 +31,7 @@ RATES: Final = (8000, 16000, 24000, 48000)
 _ENCODERS: Final[Mapping[Codec, tuple[str, dict[str, str]]]] = {
     # Neither channel may borrow from the other: who said what is what the file is looked at for.
     "aac": ("aac", {"aac_coder": "fast", "aac_is": "0", "aac_ms": "0", "aac_pns": "0"}),
-    "opus": ("libopus", {"application": "audio", "frame_duration": "20"}),
+    "opus": ("libopus", {"application": "audio", "frame_duration": "20", "compression_level": "5"}),
 }
 
 _OPTIONS: Final = {"movflags": "+faststart+use_metadata_tags"}

@@ -278,3 +278,32 @@ def test_a_certificate_and_its_key(tmp_path: Path) -> None:
         ("a.pem", "locked.key", "key_encrypted", "key"),
     ):
         assert mistakes(tmp_path, service(certificate, key)) == {(code, f"service.{where}")}
+
+
+def test_where_recordings_are(tmp_path: Path) -> None:
+    plain = loaded(tmp_path, NODE)
+    assert plain.raw_places == (str(tmp_path / "var/recordings/raw"),)
+    assert plain.recording_archive == str(tmp_path / "var/recordings/archive")
+    named = loaded(tmp_path, f'{NODE}[recording]\ndirectory = "/srv/raw"\narchive = "/srv/kept"\n')
+    assert (named.raw_places, named.recording_archive) == (("/srv/raw",), "/srv/kept")
+
+
+def test_the_keys_of_a_bucket_are_in_the_environment(tmp_path: Path) -> None:
+    missing = {("secret_missing", "recording.key_env"), ("secret_missing", "recording.secret_env")}
+    archive = f'{NODE}[recording]\narchive = "s3://calls/kept"\n'
+    raws = f'{NODE}recordings_here = "s3://calls/raw"\n'
+    assert mistakes(tmp_path, archive) == missing
+    assert mistakes(tmp_path, raws) == missing
+    keys = {**SECRETS, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    assert loaded(tmp_path, archive, keys).recording_archive == "s3://calls/kept"
+    assert loaded(tmp_path, raws, keys).raw_places == ("s3://calls/raw",)
+
+
+@pytest.mark.parametrize("where", ["kept", "s3://", "s3://B/x", "s3://calls/", "s3://calls/../x", "https://calls"])
+def test_what_is_no_place_for_recordings(tmp_path: Path, where: str) -> None:
+    assert mistakes(tmp_path, f'{NODE}[recording]\narchive = "{where}"\n') == {("value_invalid", "recording.archive")}
+
+
+@pytest.mark.parametrize("url", ["s3.example.org", "ftp://s3.example.org", "https://me@s3.example.org", "https://"])
+def test_what_is_no_endpoint_of_a_bucket(tmp_path: Path, url: str) -> None:
+    assert mistakes(tmp_path, f'{NODE}[recording]\nendpoint = "{url}"\n') == {("value_invalid", "recording.endpoint")}
