@@ -31,7 +31,8 @@ RATES: Final = (8000, 16000, 24000, 48000)
 _ENCODERS: Final[Mapping[Codec, tuple[str, dict[str, str]]]] = {
     # Neither channel may borrow from the other: who said what is what the file is looked at for.
     "aac": ("aac", {"aac_coder": "fast", "aac_is": "0", "aac_ms": "0", "aac_pns": "0"}),
-    "opus": ("libopus", {"application": "audio", "frame_duration": "20", "compression_level": "5"}),
+    # Below its full complexity, which takes four times as long as AAC, one channel is heard in the other at -75 dB.
+    "opus": ("libopus", {"application": "audio", "frame_duration": "20"}),
 }
 
 _OPTIONS: Final = {"movflags": "+faststart+use_metadata_tags"}
