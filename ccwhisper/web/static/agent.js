@@ -1,6 +1,7 @@
 // The agent's panel: the call, who speaks to the agent, and cues. Narrow, for the side of a CRM.
 import { Desk, takeToken } from "./desk.js";
 import { float, floats } from "./floating.js";
+import { Recorded, toggleRecording } from "./recorded.js";
 import { SignIn } from "./signin.js";
 import { Icon, announce, duration, html, render, useClock, useDesk, useEffect, useLayoutEffect, useRef, useState, useTheme } from "./ui.js";
 import { REPLIES, party } from "./words.js";
@@ -96,6 +97,7 @@ function Panel({ desk }) {
     const newest = cues.at(-1);
     const answer = ANSWERS[Number(event.key) - 1];
     if (answer && newest && !newest.reply) desk.ask("reply_to_cue", { cue: newest.id }, { reply: answer[0] }).catch(refused);
+    else if (event.key.toLowerCase() === "r") toggleRecording(desk, calls.find((call) => call.recording)).catch(refused);
     else if (event.key.toLowerCase() === "h") desk.ask(hand ? "lower_hand" : "raise_hand", {}, hand ? undefined : {}).catch(refused);
   };
   useLayoutEffect(() => { // whoever sees the panel can use its keys
@@ -135,6 +137,7 @@ function Panel({ desk }) {
       <span class="time">${duration(now - call.started_at)}</span>
       ${call.held && html`<span class="chip" data-hold><${Icon} name="hold" />Hold</span>`}
     </section>`)}
+    ${calls.map((call) => html`<${Recorded} key=${call.id} desk=${desk} call=${call} refused=${refused} />`)}
     ${!calls.length && html`<p class="empty">No call at the moment.</p>`}
     ${!!cues.length && !floating && html`<${Script} desk=${desk} refused=${refused} />`}
     <footer>

@@ -1,4 +1,5 @@
 // The list of calls.
+import { RecordedChip } from "./recorded.js";
 import { Heading, Rows, sorted, useRows, wanted } from "./rows.js";
 import { tapped } from "./taps.js";
 import { Icon, Offer, duration, html, useClock } from "./ui.js";
@@ -76,6 +77,7 @@ function Row({ desk, row, now, at, chosen, choose, start, mine, can, team, toggl
     <div role="gridcell" class="cell started">
       <span class="time">${duration(now - call.started_at)}</span>
       ${call.held && html`<span class="chip" data-hold><${Icon} name="hold" />Hold</span>`}
+      <${RecordedChip} recording=${call.recording} />
     </div>
     <div role="gridcell" class="cell coaches">
       ${call.taps.length > 0 && html`<span class="chip" data-hold title=${call.taps.map(tapped).join("; ")}><${Icon} name="listen" />Tapped</span>`}

@@ -1,5 +1,6 @@
 // The coaching of one call: mode, microphone, who hears whom, who else is there.
 import { Cues } from "./cues.js";
+import { Recorded, Whispers } from "./recorded.js";
 import { Icon, Offer, duration, html, useClock, useEffect, useState } from "./ui.js";
 import { MODES, heardBy, hindrance, party, stage } from "./words.js";
 
@@ -56,6 +57,7 @@ export function Dock({ desk, session, ask, can, refused }) {
     </header>
     <p class="lamp" data-gate=${desk.sure() ? session.gate : "unknown"}><span class="dot"></span>${heardBy(desk, session)}</p>
     <p class="stage" data-busy=${attached ? undefined : ""}>${stage(desk, session)}</p>
+    <${Whispers} session=${session} call=${call} />
     <div class="modes" role="group" aria-label="Mode">
       ${Object.entries(MODES).map(([name, words]) => html`<${Offer} key=${name} data-mode=${name} why=${why(name, can[name])} title=${words.hint}
           aria-pressed=${session.mode === name} data-wanted=${(session.wanted === name && session.mode !== name) || undefined} disabled=${!attached}
@@ -79,6 +81,7 @@ export function Dock({ desk, session, ask, can, refused }) {
         <span class="dot" data-open=${each.gate !== "closed" || undefined}></span>${each.name} <span class="faint">${MODES[each.mode].doing}${each.muted ? ", muted" : each.gate === "closed" ? "" : ", heard now"}</span>
       </li>`)}</ul>
     </section>`}
+    ${call && html`<${Recorded} desk=${desk} call=${call} refused=${refused} />`}
     <${Cues} desk=${desk} session=${session} queue=${call?.queue ?? ""} refused=${refused} />
     <footer><${TakeOver} ask=${ask} may=${ready && call} why=${why("take_over", can.barge)} refused=${refused} /></footer>
   </aside>`;

@@ -5,6 +5,7 @@ import { Beep, Choices, Lines, Whole } from "./fields.js";
 const PLACES = { file: "From the file", default: "From the default policy", built_in: "Built in" };
 const BACK = { file: "Back to the file’s value", default: "Back to the default policy’s value", built_in: "Back to the built-in value" };
 const WAYS = { listen: "Listen", whisper: "Whisper", barge: "Barge in", take_over: "Take over" };
+const WHISPERS = { off: "Not recorded", separate: "On a track of its own for each coach", excluded: "Never, by anybody" };
 const TALKS = { open: "Open microphone", push: "Push-to-talk" };
 
 /** Listening comes before all others: with the first of them it is allowed, without it nothing is. */
@@ -40,6 +41,25 @@ const FIELDS = [
     edit: (props) => html`<${Whole} ...${props} label="Coaches" min="1" max="50" />`,
   },
   { key: "beep", title: "Beep", hint: "A tone that the agent alone hears.", edit: Beep },
+  {
+    key: "record",
+    title: "Recording",
+    hint: "Of calls that begin after it is saved. The caller’s track holds no whisper.",
+    edit: ({ value, set, path, bad }) => html`<label class="check"><input id=${path} type="checkbox" checked=${value} ...${bad(path)}
+        onChange=${(event) => set(event.currentTarget.checked)} />Record calls</label>`,
+  },
+  {
+    key: "record_whisper",
+    title: "Whispers in recordings",
+    hint: "Coaches are told. “Never” in the configuration file cannot be changed here.",
+    edit: ({ path, value, set }) => html`<${Choices} path=${path} label="Whispers" options=${WHISPERS} value=${value} set=${set} single />`,
+  },
+  {
+    key: "keep_days",
+    title: "Recordings are kept",
+    hint: "Without a number, until somebody deletes them.",
+    edit: (props) => html`<${Whole} ...${props} label="Days" min="1" max="36500" />`,
+  },
   {
     key: "cues",
     title: "Cue templates",

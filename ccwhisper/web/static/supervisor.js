@@ -5,6 +5,7 @@ import { Calls, arrange, queuesOf } from "./calls.js";
 import { People, people } from "./people.js";
 import { Phone, useChoice } from "./phone.js";
 import { Queues } from "./queues.js";
+import { toggleRecording } from "./recorded.js";
 import { SignIn } from "./signin.js";
 import { Softphone } from "./softphone.js";
 import { Taps } from "./taps.js";
@@ -22,6 +23,7 @@ const KEYS = [
   ["P", "push-to-talk or open microphone"],
   ["M", "mute or unmute"],
   ["C", "write a cue"],
+  ["R", "pause the recording, for a card number; and go on"],
   ["H", "answer the first who asks for help"],
   ["F", "follow the agent, from call to call"],
   ["X", "leave"],
@@ -204,7 +206,7 @@ function App({ desk, phone }) {
     if (mine) announce(`${MODES[mine.mode].doing}. ${heardBy(desk, mine)}. ${mine.phase === "attached" ? "" : stage(desk, mine)}`);
   }, [mine?.phase, mine?.mode, mine?.gate, mine?.held, desk.sure()]);
 
-  act.current = { mine, list, selected, ask, start, follow, can };
+  act.current = { mine, list, selected, ask, start, follow, can, refused };
 
   useEffect(() => {
     const move = (step) => {
@@ -252,6 +254,11 @@ function App({ desk, phone }) {
         x: () => session && act.current.ask("leave"),
         c: () => document.getElementById("cue")?.focus(),
         h: answerHand,
+        r: () => {
+          const { mine: session, selected: row } = act.current;
+          const call = session ? desk.calls.get(session.call) : row?.call;
+          if (may.listen) toggleRecording(desk, call).catch(act.current.refused);
+        },
         "/": () => search.current?.focus(),
         "?": () => setHelp(true),
       }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
