@@ -33,9 +33,9 @@ class Recorder:
             entries.keep(connection, self._installation, made, {each.agent: headset for each in made.agents})
         return made
 
-    def failed(self, name: str, reason: str) -> None:
+    def failed(self, name: str, reason: str, at: float = 1_790_000_500.0) -> None:
         """One that could not be made."""
-        start = Start(1_790_000_500.0, name, "fs1", "leg", "x", "support@default", "inbound", "+49", "K. Tanaka", "off")
+        start = Start(at, name, "fs1", "leg", "x", "support@default", "inbound", "+49", "K. Tanaka", "off")
         who = [Person("1002", "Agent 1002")]
         with self._writing() as connection:
             entries.note(connection, self._installation, name, "failed", Problem("disk_full", reason), start, who)

@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.service import Refused
+from ccwhisper.recording.result import Agent, Bleed, Chapter, Cue, Trace
 from tests.browser.centre import Centre
 from tests.browser.chromium import chromium, launched
 from tests.browser.conftest import PHONE, WIDE
+from tests.browser.recorded import Recorder
+from tests.e2e.tones import COACH, SECOND, coach
 
 FOLDER = Path(__file__).parents[2] / "docs/images"
 NAMES = ("", "Jo+Meyer", "Ana+Sousa", "M.+Okafor", "", "Lindqvist", "K.+Tanaka", "Dr.+Weber")
+TALL = {"width": 1280, "height": 1120}
 PANEL = {"width": 360, "height": 580}
 
 
@@ -72,6 +77,7 @@ def main() -> None:
                 many(camera, centre, calls)
                 if calls == 20:
                     coaching(camera, centre)
+                    reviewing(camera, centre)
 
 
 def rest(centre: Centre, agent: str, status: str) -> None:
@@ -176,6 +182,74 @@ def administration(camera: Camera, centre: Centre) -> None:
     for size, kind in ((WIDE, ""), (PHONE, "-phone")):
         camera.both(f"policies{kind}", administrator, policy, "/admin", size)
         camera.both(f"audit{kind}", administrator, trail, "/admin", size)
+
+
+def reviewing(camera: Camera, centre: Centre) -> None:
+    """Recordings, one of them being heard, and through which headsets coaches came back."""
+    recorder = Recorder(centre)
+    agents = (("1001", "Ada"), ("1002", "Ben"), ("1003", "Cem"))
+    for number, (agent, name) in enumerate(agents * 3):
+        coached = (coach(COACH, [(20.0, 32.0)]),) if number % 2 else ()
+        more: dict[str, Any] = {} if number % 4 == 1 else {"bleed": Bleed(-45.0, ()) if coached else None}
+        if not coached:
+            more |= {"cues": (), "chapters": ()}
+        began = time.time() - number * 5400
+        who = NAMES[number % len(NAMES)].replace("+", " ")
+        recorder.keep(
+            number + 10, seconds=75.0 + number, agents=(Agent(agent, name, 0.0, 75.0),), coaches=coached, name=who,
+            started_at=began, headset=f"Acme {20 * (1 + number % 3)}", **more,
+        )  # fmt: skip
+    recorder.failed("disk", "The disk of the archive was full.", time.time() - 3000)
+    shown = recorder.keep(
+        1, seconds=154.0, talk=True, started_at=time.time() + 60,
+        coaches=(coach(COACH, [(38.0, 58.0), (92.0, 104.0)]), coach(SECOND, [(118.0, 131.0)], "alan", "Alan")),
+        chapters=(
+            Chapter(0.0, "start", "The recording begins"),
+            Chapter(30.0, "coach", "Grace listens", "s1"),
+            Chapter(37.5, "mode", "Grace whispers", "s1"),
+            Chapter(66.0, "hold", "On hold"),
+            Chapter(80.0, "unhold", "Off hold"),
+            Chapter(110.0, "help", "Ada asks for help"),
+            Chapter(117.0, "mode", "Alan barges in", "s2"),
+        ),
+        cues=(
+            Cue(52.0, "s1", "Grace", "Ask for the order number", "got_it"),
+            Cue(96.0, "s1", "Grace", "Offer a callback", "need_you"),
+        ),
+        bleed=Bleed(-45.0, (
+            Trace("s1", "caller", "none"), Trace("s1", "agent", "acoustic", -31.4, 118.0, 95.0, 0.93, True),
+            Trace("s2", "caller", "none"), Trace("s2", "agent", "none"),
+        )),
+    )  # fmt: skip
+    rights = ["review_recordings", "delete_recordings", "view_contact_center_dashboard"]
+    api = centre.service.api("sam", permissions=rights)
+    for at, text in ((45.0, "Good: she lets him finish first."), (121.0, "Alan should have waited for the answer.")):
+        api.ask("POST", f"/recordings/{shown.id}/comments", {"at": at, "text": text})
+    api.close()
+
+    def one(page: Page) -> None:
+        page.locator("tbody").get_by_role("link").first.click()
+        expect(page.locator(".wave").first).to_be_visible()
+        page.get_by_role("region", name="What happened").get_by_role("button", name="Grace whispers").click()
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        page.locator(":focus").evaluate("each => { each.blur(); document.querySelector('main').scrollTo(0, 0); }")
+
+    def echoes(page: Page) -> None:
+        page.get_by_role("link", name="Echoes").click()
+        expect(page.get_by_role("table")).to_be_visible()
+
+    reviewer = centre.supervisor("rita", permissions=rights)
+    for size, kind in ((WIDE, ""), (PHONE, "-phone")):
+        camera.both(
+            f"recordings{kind}",
+            reviewer,
+            lambda page: expect(page.get_by_role("table")).to_be_visible(),
+            "/review",
+            size,
+        )
+        camera.both(f"review{kind}", reviewer, one, "/review", TALL if kind == "" else size)
+    camera.both("echoes", reviewer, echoes, "/review")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def coach(track: Track | None, spans: Sequence[tuple[float, float]], sub: str = 
 
 
 def recording(folder: Path, number: int = 1, seconds: float = 6.0, codec: mp4.Codec = "aac", **more: Any) -> Result:
-    """Caller and agent all the time, each with a tone of his own, and each coach with his when he can be heard."""
+    """Caller and agent all the time, each with a tone of his own, and each coach with his when he can be heard. With
+    `talk` they take turns, and swell and fade as who talks does."""
+    talk = bool(more.pop("talk", False))
     coaches: tuple[Coach, ...] = more.pop("coaches", (coach(COACH, [(2.0, 4.0)]),))
     named = {each.session: each.name for each in coaches}
     tracks = [CALL, *(each for each in (COACH, SECOND) if each.session in named)]
@@ -63,7 +65,7 @@ def recording(folder: Path, number: int = 1, seconds: float = 6.0, codec: mp4.Co
     with mp4.Writer(path, tracks, RATE, codec, 24_000, {"title": "A recording"}, moments, seconds) as writer:
         second = 0.0
         while second < seconds:
-            blocks = [_block(track, made, second, min(4.0, seconds - second)) for track in tracks]
+            blocks = [_block(track, made, second, min(4.0, seconds - second), talk) for track in tracks]
             writer.add(blocks)
             peaks.add(blocks)
             second += 4.0
@@ -75,7 +77,7 @@ def recording(folder: Path, number: int = 1, seconds: float = 6.0, codec: mp4.Co
     return made
 
 
-def _block(track: Track, made: Result, start: float, seconds: float) -> Any:
+def _block(track: Track, made: Result, start: float, seconds: float, talk: bool) -> Any:
     at = start + np.arange(math.ceil(seconds * RATE)) / RATE
     channels = []
     for channel in range(track.channels):
@@ -83,5 +85,14 @@ def _block(track: Track, made: Result, start: float, seconds: float) -> Any:
         if track.kind == "coach":
             spans = next(each.spans for each in made.coaches if each.session == track.session)
             tone = tone * sum((at >= span.start) & (at < span.end) for span in spans)
-        channels.append(tone)
+        channels.append(tone * _talk(at, track, channel) if talk else tone)
     return np.rint(np.stack(channels, axis=1) * 32767).astype(np.int16)
+
+
+def _talk(at: Any, track: Track, channel: int) -> Any:
+    """How loud somebody is: syllables within phrases within turns."""
+    shift = 1.7 * track.index + 0.9 * channel
+    syllables = np.abs(np.sin(7.3 * at + shift)) ** 1.5 * (0.6 + 0.4 * np.sin(2.9 * at + 3 * shift))
+    phrases = np.clip(1.6 * np.sin(0.83 * at + 2 * shift) + 1.1, 0.0, 1.0)
+    turns = np.clip(8 * np.sin(0.19 * at + channel * math.pi), 0.02, 1.0) if track.kind == "call" else 1.0
+    return syllables * phrases * turns * 1.4

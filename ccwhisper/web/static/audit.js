@@ -3,7 +3,8 @@ import { announce, html, useEffect, useRef, useState } from "./ui.js";
 
 const WORDS = ["actor", "agent", "call", "action", "text"];
 const ACTIONS = ["start", "listen", "ask", "mode", "talk", "mute", "unmute", "press", "release", "take_over", "next", "leave", "end", "put_back",
-  "beep_failed", "cue", "read_cue", "reply", "hand", "lower_hand", "policy", "tap", "tap_end", "export", "read"];
+  "beep_failed", "cue", "read_cue", "reply", "hand", "lower_hand", "policy", "tap", "tap_end", "export", "play",
+  "export_recording", "delete_recording", "comment", "read"];
 const NOTHING = { from: "", to: "", refused: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
 const PAGE = 50;
 const SHORT = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
