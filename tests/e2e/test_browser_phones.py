@@ -530,6 +530,7 @@ def test_a_page_whose_old_connection_is_dead_and_does_not_know_takes_its_place(
     service: Service, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a change of networks."""
+    monkeypatch.setattr(browser_phones, "PING_SECONDS", 1e3)  # closed for the other's sake, and not by and by
     page = Page(service, token()).ready()
     coaching(service, registrar, page, answered=True)
     key = latest_key(page)
