@@ -58,9 +58,10 @@ _FINE: Final = np.fft.rfftfreq(_LONG, 1 / RATE)
 _IN_BAND: Final = (_FINE > 200) & (_FINE < 3600)
 
 _ECHO: Final = np.arange(round(0.010 * RATE), round(0.600 * RATE))  # lags of an echo
+_COPY: Final = np.arange(-round(0.045 * RATE), _ECHO[0])  # those of a copy besides: tracks may be two frames apart
 _CONTROL: Final = np.arange(-round(0.650 * RATE), -round(0.060 * RATE))  # lags that no echo has
 _STEP: Final = 64
-_LAGS: Final = np.concatenate([np.arange(-21 * _HOP, 0, _HOP), np.arange(0, 19 * _HOP + 1, _STEP)])
+_LAGS: Final = np.concatenate([np.arange(-21 * _HOP, -2 * _HOP, _HOP), np.arange(-2 * _HOP, 19 * _HOP + 1, _STEP)])
 _PHASES: Final = range(0, _HOP, _STEP)
 _BEFORE, _TAPS = 16, 96  # of h: 2 ms before the peak, 10 ms after
 _MOMENTS: Final = (4, 16)  # blocks with speech that make a moment, and a longer one
@@ -112,6 +113,11 @@ class _Peak:
     flat: float
     height: float
     chance: float
+
+    @property
+    def copy(self) -> bool:
+        """Whether it is no echo."""
+        return self.level >= _COPY_LEVEL and self.flat >= _COPY_FLAT
 
     @property
     def confidence(self) -> float:
@@ -167,7 +173,8 @@ class _Search:
 
 
 class Meter:
-    """Measures while tracks are read. All of them are at RATE, begin together, and are told in blocks of one length.
+    """Measures while tracks are read. All of them are at RATE, begin together, and are told in blocks of one length. No
+    two voices are of one session.
 
     Raises nothing; a coach who is missing from a block is silent in it.
     """
@@ -231,16 +238,15 @@ class Meter:
         found = self._searches[session, channel].found()
         if found is None:
             return Trace(session, channel, "none")
-        copy = found.level >= _COPY_LEVEL and found.flat >= _COPY_FLAT
         return Trace(
             session,
             channel,
-            "routing" if copy else "acoustic",
+            "routing" if found.copy else "acoustic",
             round(found.level, 1),
             round(1000 * found.lag / RATE, 1),
             round(found.since / RATE, 2),
             round(found.confidence, 3),
-            copy or found.level >= self._threshold,
+            found.copy or found.level >= self._threshold,
         )
 
 
@@ -299,13 +305,17 @@ def _peak(found: _Sum) -> _Peak | None:
     scale = float(np.sqrt(np.mean(noise**2)))
     if not scale > 0:
         return None
-    heights = np.abs(common[_ECHO] / np.interp(_ECHO, _LAGS, usual)) / scale
-    height, chance = float(heights.max()), float(np.abs(noise).max() / scale)
-    enough = next(height for blocks, height in _ENOUGH if found.blocks <= blocks)
-    if height < max(enough, chance):
-        return None
-    lag = int(_ECHO[int(np.argmax(heights))])
-    return _Peak(found.since, lag, *_answer(found, power, lag), height, chance)
+    chance = float(np.abs(noise).max() / scale)
+    enough = max(chance, next(height for blocks, height in _ENOUGH if found.blocks <= blocks))
+    for lags in (_COPY, _ECHO):
+        heights = np.abs(common[lags] / np.interp(lags, _LAGS, usual)) / scale
+        best = int(np.argmax(heights))
+        if heights[best] >= enough:
+            lag = int(lags[best])
+            peak = _Peak(found.since, lag, *_answer(found, power, lag), float(heights[best]), chance)
+            if lag >= _ECHO[0] or peak.copy:
+                return peak
+    return None
 
 
 def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
@@ -316,7 +326,7 @@ def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
     normal = np.fft.irfft(weight, _FRAME)[toeplitz]
     own = np.fft.irfft(found.own, _FRAME)[toeplitz] / np.fft.irfft(found.own, _FRAME)[0]
     inverse = np.linalg.inv(normal + np.eye(_TAPS) * normal[0, 0] * 1e-4)
-    taps = inverse @ raw[lag - _BEFORE : lag - _BEFORE + _TAPS]
+    taps = inverse @ raw[np.arange(lag - _BEFORE, lag - _BEFORE + _TAPS)]
     usual = np.fft.irfft(power, _FRAME)[:, 0]
     usual = np.maximum(usual, usual.max() * _SPARSE**2)
     scale = float(np.mean(raw[_CONTROL] ** 2 / np.interp(_CONTROL, _LAGS, usual)))

@@ -22,7 +22,7 @@ from ccwhisper.recording.places import digest, sync
 from ccwhisper.recording.plan import Placed, Plan, plan
 from ccwhisper.recording.raw import Raw, RawBroken, Samples
 from ccwhisper.recording.result import Bleed, Problem, Result, Track
-from ccwhisper.recording.tracks import Timed, samples_of
+from ccwhisper.recording.tracks import Joined, Timed, samples_of
 
 BLOCK_SECONDS: Final = 4
 """What is held of each track at a time."""
@@ -73,17 +73,24 @@ class _Making:
         self._wish = wish
         self._rate = _rate([call, *(raw for _, raw in opened)])
         pauses = planned.pauses
-        self._timed = [Timed(call, planned.call, self._rate, 2, None, pauses)]
-        self._timed += [Timed(raw, placed, self._rate, 1, placed.spans, pauses) for placed, raw in opened]
+        self._timed: list[Timed | Joined] = [Timed(call, planned.call, self._rate, 2, None, pauses)]
+        # A coach who has gone along to another call has a file for each.
+        parts: dict[str, list[tuple[Placed, Raw]]] = {}
+        for placed, raw in opened:
+            parts.setdefault(placed.session or "", []).append((placed, raw))
+        self._timed += [
+            Joined([Timed(raw, placed, self._rate, 1, placed.spans, pauses) for placed, raw in each])
+            for each in parts.values()
+        ]
         self._duration = max(each.end for each in self._timed)
         self._plan = planned.ended(self._duration)
         names = {each.session: each.name for each in planned.coaches}
         encoded = "aac" if wish.codec == "aac" else "opus"
         self._tracks = [Track(0, "call", "Call", wish.language, 2, encoded)]
-        self._index = {placed.file: number for number, (placed, _) in enumerate(opened, 1)}
-        for number, (placed, _) in enumerate(opened, 1):
-            name = f"Coach {names.get(placed.session or '', '')}".strip()
-            self._tracks.append(Track(number, "coach", name, wish.language, 1, encoded, placed.session))
+        self._index = {placed.file: number for number, each in enumerate(parts.values(), 1) for placed, _ in each}
+        for number, session in enumerate(parts, 1):
+            name = f"Coach {names.get(session, '')}".strip()
+            self._tracks.append(Track(number, "coach", name, wish.language, 1, encoded, session))
         self._file = folder / f"{planned.start.id}.mp4"
         self._peaks = folder / f"{planned.start.id}.peaks"
 

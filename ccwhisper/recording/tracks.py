@@ -162,6 +162,27 @@ class Timed:
             count -= len(piece)
 
 
+class Joined:
+    """Several on one line, of which no two sound at once."""
+
+    def __init__(self, parts: Sequence[Timed]) -> None:
+        self._parts = parts
+        self.end = max(part.end for part in parts)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Of all of them."""
+        return [problem for part in self._parts for problem in part.problems]
+
+    def take(self, count: int) -> Samples:
+        """The next `count` frames of the time line."""
+        blocks = [part.take(count) for part in self._parts]
+        found = blocks[0]
+        for block in blocks[1:]:
+            found = np.where(block != 0, block, found)
+        return found
+
+
 def _frames(spans: Sequence[Span], rate: int, margin: float) -> list[tuple[int, int]]:
     return [(max(0, int((each.start - margin) * rate)), int(min((each.end + margin) * rate, 2**62))) for each in spans]
 

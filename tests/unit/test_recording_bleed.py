@@ -89,6 +89,11 @@ def test_a_copy_is_routing_and_always_flagged(column: int, channel: str, other: 
     assert traces[other].kind == "none"
 
 
+def test_a_copy_is_one_though_the_tracks_are_two_frames_apart() -> None:
+    copy = found(with_copy(call(5, SHORT), 1, 0, 24, delay=-0.03))["agent"]
+    assert (copy.kind, copy.level, copy.delay) == ("routing", pytest.approx(0, abs=1), pytest.approx(-30, abs=1))
+
+
 def test_a_copy_that_is_not_as_loud_is_one_still() -> None:
     copy = found(with_copy(call(5, SHORT), 1, 0, 24, gain=0.4))["agent"]
     assert (copy.kind, copy.level) == ("routing", pytest.approx(-8, abs=1))

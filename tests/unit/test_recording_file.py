@@ -428,3 +428,21 @@ def test_a_track_that_there_is_not_is_refused(tape: Tape) -> None:
         with pytest.raises(ValueError, match="tracks 0 to 0"):
             extract(file, out, wanted)
     assert not out.exists()
+
+
+def test_a_coach_who_goes_along_to_the_next_call_has_one_track(tape: Tape) -> None:
+    """The switch has written a file for each of the two."""
+    tape.coach("s1", 1.0, [(2.0, 3.0)])
+    tape.say(log.Left(5.0, "s1", "moved"))
+    other = tape.coach("s1-2", 6.0, [(8.0, 9.5)])
+    for number, line in enumerate(tape.lines):
+        if getattr(line, "session", None) == "s1-2":
+            tape.lines[number] = replace(line, session="s1")  # type: ignore[type-var]
+    result, path = made(tape, Wish(threshold=-45.0))
+    assert (result.problems, [each.session for each in result.tracks]) == ((), [None, "s1"])
+    assert [each.track for each in result.coaches] == [1, 1]
+    sound, rate = decoded(path, 1)
+    assert near(heard(sound[0], rate), [(2.0, 3.0), (8.0, 9.5)])
+    assert result.bleed is not None
+    assert {each.session for each in result.bleed.traces} == {"s1"}
+    assert other.exists()
