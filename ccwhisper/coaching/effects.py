@@ -164,12 +164,14 @@ class Beep:
 
 @dataclass(frozen=True, slots=True)
 class ArmDeadman:
-    """Unless armed again or disarmed, the switch closes the coach's gate by itself after `seconds`."""
+    """Unless armed again or disarmed, the switch closes the coach's gate by itself after `seconds`, and silences his
+    track."""
 
     node: NodeName
     leg: LegId
     target: LegId
     seconds: int
+    track: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,8 @@ def press(turn: Turn, ask: cmd.Press) -> None:
     if session.pressed:
         turn.change(session, press_until=until)
     else:
-        turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, turn.rules.deadman_seconds))
+        seconds = turn.rules.deadman_seconds
+        turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, seconds, session.track))
         turn.change(session, pressed=True, press_until=until, rearm_at=turn.now + turn.rules.deadman_rearm)
         turn.audit("press", session)
 

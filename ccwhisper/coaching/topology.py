@@ -291,7 +291,7 @@ def tick(turn: Turn) -> None:
             turn.release(session)
         elif session.rearm_at is not None and now >= session.rearm_at:
             target, seconds = str(session.target), turn.rules.deadman_seconds
-            turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, seconds))
+            turn.effects.append(fx.ArmDeadman(session.node, session.leg, target, seconds, session.track))
             turn.change(session, rearm_at=now + turn.rules.deadman_rearm)
         if session.refresh_at is not None and now >= session.refresh_at:
             _refresh(turn, turn.sessions[session.id])

@@ -99,7 +99,7 @@ class SwitchNode:
         self._queue: Queue[tuple[int, fx.SwitchEffect]] = Queue()
         self._generation = 0
         self._jobs: dict[str, SessionId] = {}
-        self._deadmen: dict[str, int] = {}
+        self._deadmen: dict[LegId, list[int]] = {}
         self._sounding: dict[LegId, float] = {}  # until when a leg's beep lasts, by the monotonic clock
         self._moved: set[LegId] | None = None  # until the second look: legs whose bridge has changed since the first
         self._worker: gevent.Greenlet[[], None] | None = None
@@ -327,15 +327,17 @@ class SwitchNode:
 
     @_do.register
     def _arm(self, effect: fx.ArmDeadman) -> None:
-        added = self.link.api(cmd.deadman(effect.seconds, effect.leg, effect.target))
-        old, self._deadmen[effect.leg] = self._deadmen.get(effect.leg), _task(added)
-        if old is not None:
-            self.link.api(cmd.sched_del(old))
+        added = [self.link.api(cmd.deadman(effect.seconds, effect.leg, effect.target))]
+        if effect.track:
+            mask = recording.mask(effect.leg, self._folder, effect.track, masked=True)
+            added.append(self.link.api(cmd.sched_api(effect.seconds, effect.leg, mask)))
+        old, self._deadmen[effect.leg] = self._deadmen.get(effect.leg, []), [_task(each) for each in added]
+        for task in old:
+            self.link.api(cmd.sched_del(task))
 
     @_do.register
     def _disarm(self, effect: fx.DisarmDeadman) -> None:
-        task = self._deadmen.pop(effect.leg, None)
-        if task is not None:
+        for task in self._deadmen.pop(effect.leg, []):
             self.link.api(cmd.sched_del(task))
 
     @_do.register

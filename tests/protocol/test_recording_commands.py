@@ -84,6 +84,14 @@ def test_small_effects(bench: Bench) -> None:
     assert bridge == "api uuid_bridge k1 c1"
 
 
+def test_the_dead_man_of_a_key_silences_the_track_too(bench: Bench) -> None:
+    arm = fx.ArmDeadman("n", "k1", "a1", 3, TRACK)
+    both = ["api sched_api +3 k1 uuid_transfer k1 'eavesdrop:a1,park' inline", f"api sched_api +3 k1 {MASK[4:]}"]
+    assert bench.do(arm) == both
+    assert bench.do(arm) == [*both, "api sched_del 11", "api sched_del 12"]
+    assert bench.do(fx.DisarmDeadman("n", "k1")) == ["api sched_del 13", "api sched_del 14"]
+
+
 def test_a_recording_that_is_refused_is_said_and_no_gate_waits_for_it(bench: Bench) -> None:
     bench.replies["api uuid_record"] = REFUSED
     bench.do(fx.RecordCall("n", "c1", CALL, MARK, buffer=True), fx.RecordCoach("n", "k1", TRACK))

@@ -297,6 +297,7 @@ def test_a_coach_is_recorded_while_he_is_heard() -> None:
     assert recorded(world)[name] is True
     world.feed(cmd.Press(session.coach, session.id))
     assert recorded(world)[name] is False
+    assert world.take(fx.ArmDeadman)[0].track == track_file(only(world).id, session.id)
 
 
 def test_a_gate_that_opens_with_the_attach_opens_the_track_after_it_has_begun() -> None:
