@@ -26,7 +26,7 @@ from typing import Any, Final
 from ccwhisper.coaching.recorded import recording_of
 from ccwhisper.recording import journal as log
 from ccwhisper.recording.job import Job
-from ccwhisper.recording.places import CHECKSUM, Access, Folder, Place, PlaceError, place, verified
+from ccwhisper.recording.places import CHECKSUM, Access, Place, PlaceError, place, verified
 from ccwhisper.recording.result import Result, ResultBroken, decoded, encoded
 
 MEMORY: Final = 4 << 30
@@ -116,20 +116,18 @@ def _made(job: Job, access: Access) -> Result:
 
 
 def _locked(job: Job, access: Access, journal: log.Journal) -> Result:
-    archive = Folder(Path(job.archive), own=True) if not job.archive.startswith("s3:") else place(job.archive, access)
+    archive = place(job.archive, access)
     raws = _places(job, access)
     start = journal.start
     # The day of its Start, which no later line changes: there it is looked for when it was finished already.
     name = f"{datetime.fromtimestamp(start.at, UTC):%Y/%m/%d}/{start.id}"
     files = _files(journal)
-    result = _finished(archive, name)
-    if result is None:
-        parent = archive.folder if isinstance(archive, Folder) else Path(job.room)
-        room = parent / f".{start.id}.part"
-        try:
-            result = _kept(archive, name, _worked(job, raws, files, room), room)
-        finally:
-            shutil.rmtree(room, ignore_errors=True)
+    # Where the archive is a folder, in it: what is made there is only renamed.
+    room = archive.path(f".{start.id}.part") or Path(job.room, f".{start.id}.part")
+    try:
+        result = _finished(archive, name) or _kept(archive, name, _worked(job, raws, files, room), room)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
     for each in raws:  # the journal goes when the index knows the recording
         for file in files:
             each.remove(file)

@@ -22,6 +22,7 @@ import pytest
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
 from ccwhisper.recording import backlog as queue
 from ccwhisper.recording import journal as log
+from ccwhisper.recording import work
 from ccwhisper.recording.backlog import Asked, Backlog, Where
 from ccwhisper.recording.index import Entry, EntryPage, Person, State, Wanted
 from ccwhisper.recording.job import Job
@@ -120,6 +121,7 @@ class Scene:
         self.journals = folder / "journal"
         self.journals.mkdir()
         self.archive = folder / "archive"
+        self.archive.mkdir()
         self.index: Any = Index()
         self.goes_on: bool | None = False
         self.days: dict[str | None, int] = {}
@@ -235,11 +237,12 @@ def test_a_folder_that_vanished_is_listed_and_tried_again(scene: Scene) -> None:
 
 def test_an_archive_that_cannot_be_written_costs_nothing(scene: Scene) -> None:
     scene.tape().write()
-    scene.archive.write_text("a file where the folder should be")
+    scene.archive.rmdir()  # a disk that is not mounted
     scene.open()
     until(lambda: ("failed", "place_unreachable") in scene.states())
     assert len(scene.left()) == 3
-    scene.archive.unlink()
+    assert not scene.archive.exists()
+    scene.archive.mkdir()
     until(lambda: ID in scene.index.ready)
 
 
@@ -400,6 +403,63 @@ def test_what_cannot_be_deleted_is_not_said_to_be(scene: Scene, monkeypatch: pyt
 def job(scene: Scene, name: str = ID) -> Job:
     journal = str(scene.journals / f"{name}.jsonl")
     return Job("make", (str(scene.raws),), {}, str(scene.archive), journal, room=str(scene.folder / "room"))
+
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from ccwhisper.recording import mp4, places, work
+
+left = int(sys.argv[1])
+
+def step():
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+
+def stepping(owner, name):
+    whole = getattr(owner, name)
+    def wrapped(*given, **more):
+        step()
+        found = whole(*given, **more)
+        step()
+        return found
+    setattr(owner, name, wrapped)
+
+for owner, name in (
+    (mp4, "verify"), (Path, "replace"), (places.Folder, "remove")
+):
+    stepping(owner, name)
+work.main()
+"""
+
+
+def test_a_worker_that_dies_at_any_step_has_lost_nothing(tmp_path: Path) -> None:
+    """Before and after each step: either the raw tracks are there, or the file is, whole, and the result with it."""
+    outcomes = set()
+    for number in range(100):
+        (tmp_path / str(number)).mkdir()
+        scene = Scene(tmp_path / str(number))
+        scene.tape(seconds=2.0).write()
+        command = [sys.executable, "-c", KILLED_AT, str(number)]
+        ended = subprocess.run(command, input=job(scene).dumped(), capture_output=True, check=False)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        written = [
+            decoded(path.read_bytes()) for path in scene.archive.rglob("*.json") if ".part" not in path.as_posix()
+        ]
+        for result in written:
+            assert digest(scene.archive / result.file) == result.sha256
+            assert (scene.archive / str(result.peaks)).exists()
+        if not written:
+            assert len(scene.left()) == 3, "a raw track is gone, and no file is there"
+        outcomes.add((len(written), len(scene.left())))
+        assert work.done(job(scene))["result"]["tracks"]
+        assert scene.left() == [f"{ID}.jsonl"]
+        assert scene.litter() == []
+    assert outcomes == {(0, 3), (1, 3), (1, 2), (1, 1)}, "it was killed at every step"
 
 
 def test_two_at_once_are_one(scene: Scene) -> None:

@@ -130,6 +130,7 @@ def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def job(tape: Tape, raws: str, archive: str, server: Server, folder: Path) -> Job:
+    (folder / "archive").mkdir(exist_ok=True)
     return Job("make", (raws,), server.said, archive, str(tape.journal), room=str(folder / "room"))
 
 
