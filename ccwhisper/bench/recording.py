@@ -133,7 +133,8 @@ def taped(folder: Path, minutes: int) -> None:
             log.Gate(begin + 60 * WHISPERS, "carla", "closed"),
         ]
     lines += [log.Left(end, "carla", "left"), log.Ended(end, coach), log.Ended(end, whole), log.Stop(end, "call_ended")]
-    (folder / "raw").mkdir()
+    for name in ("raw", "archive"):
+        (folder / name).mkdir()
     (folder / f"{ID}.jsonl").write_bytes(b"".join(map(log.encoded, lines)))
     _wav(folder / "raw" / whole, minute.call, minutes)
     _wav(folder / "raw" / coach, minute.coach.reshape(-1, 1), minutes)
@@ -161,6 +162,7 @@ class Used:
 
 def made(folder: Path) -> Used:
     """Run the worker as the service does."""
+    (folder / "archive").mkdir(exist_ok=True)
     job = {
         "do": "make", "raws": [str(folder / "raw")], "access": {}, "archive": str(folder / "archive"),
         "journal": str(folder / f"{ID}.jsonl"), "recording": ID, "room": str(folder / "room"),
