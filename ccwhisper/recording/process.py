@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,12 @@ from ccwhisper.recording.job import Job
 PATIENCE: Final = 3600.0
 """Seconds that a job may take. Eight hours of a call take a minute or two; a folder on a machine that is gone may hang
 for ever."""
+
+_ENVIRONMENT: Final = ("AWS_", "HOME", "LANG", "LC_", "PATH", "PYTHON", "SSL_", "TMPDIR", "TZ", "VIRTUAL_ENV")
+"""What variables begin with that the process gets, and the proxies. The service's own secrets are none of its business:
+it reads what came from a network."""
+
+_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "no_proxy"})
 
 _COMMAND: Final = (sys.executable, "-m", "ccwhisper.recording.work")
 
@@ -30,7 +37,11 @@ class Processes:
         """What became of a job; of one whose process died, or was stopped, that."""
         try:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(job),
             )
         except OSError as error:
             return _failed("worker_failed", f"no process can be started: {error.strerror or error}")
@@ -60,6 +71,17 @@ class Processes:
             self._stopped = True
             for process in self._running:
                 process.kill()
+
+
+def _environment(job: Job) -> dict[str, str]:
+    keys = {job.access.get("key_env"), job.access.get("secret_env")}
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in keys or name.startswith(_ENVIRONMENT) or name.lower() in _PROXIES
+    }
+    # One recording is one processor's work; of many, each would ask for its share of what memory there may be.
+    return passed | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _failed(code: str, text: str) -> dict[str, Any]:

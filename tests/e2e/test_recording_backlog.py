@@ -397,6 +397,45 @@ def test_what_cannot_be_deleted_is_not_said_to_be(scene: Scene, monkeypatch: pyt
     until(lambda: scene.told)
 
 
+def test_a_worker_has_none_of_the_services_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ccwhisper.recording import process
+
+    for name in ("CCWHISPER_JWT_SECRET", "CCW_S3_KEY", "CCW_OTHER", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "a-secret")
+    monkeypatch.setattr(
+        process, "_COMMAND", (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+    )
+    had = Processes().run(Job("scan", (), {"key_env": "CCW_S3_KEY"}))
+    assert {name for name, value in had.items() if value == "a-secret"} == {"CCW_S3_KEY", "HTTPS_PROXY"}
+    assert had["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (
+            "import sys; sys.stdin.read(); raise ValueError('broken\x1b')",
+            "the process ended with 1: ValueError: broken",
+        ),
+        ("import os, sys; sys.stdin.read(); os.kill(os.getpid(), 9)", "the process ended with -9: no reason"),
+        ("import sys; sys.stdin.read(); import time; time.sleep(3600)", "it was not done in 0 s"),
+    ],
+)
+def test_a_process_that_fails_says_how(monkeypatch: pytest.MonkeyPatch, script: str, text: str) -> None:
+    from ccwhisper.recording import process
+
+    monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-c", script))
+    outcome = Processes(patience=0.4 if "sleep" in script else PATIENCE).run(Job("scan", (), {}))
+    assert (outcome["ok"], outcome["code"], outcome["final"]) == (False, "worker_failed", False)
+    assert outcome["text"].startswith(text)
+
+
+def test_no_process_outlives_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = Processes()
+    processes.stop()
+    assert processes.run(Job("scan", (), {}))["code"] == "worker_failed"
+
+
 # --- killed at random --------------------------------------------------------------------------------------------
 
 
