@@ -11,7 +11,7 @@ The microphone is Chromium's own, which plays a file: a made-up voice. What it p
 times of Chromium's audio device, and sought in what the agent's phone got. Both clocks are CLOCK_MONOTONIC; `_browser`
 says how they are tied. The agents' callers are silent, so whatever an agent hears is his coach. 20 coaches are 20 pages
 of one Chromium, of which one is measured; the others whisper, too, but are not drawn, for nobody looks at them. Takes
-five minutes; with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few to be figures.
+six minutes; with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few to be figures.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Plan:
     phase; seconds of voice and presses in each; seconds of counting on the wire and of CPU."""
 
     levels: tuple[int, ...] = (1, 20)
-    sessions: int = 6
+    sessions: int = 5
     voice: float = 5.0
     presses: int = 8
-    wire: float = 20.0
+    wire: float = 16.0
     steady: float = 8.0
 
 
