@@ -1,6 +1,7 @@
 // This page as a phone: rung by the service alone, through its relay. docs/browser-phone.md has the protocol.
 
 const RETRIES_MS = [0, 200, 300, 500, 1000, 2000]; // between tries to reach the service, at first and at last
+const BUSY_MS = 400; // the same during a call: a service that has been restarted hears of the page before it closes the gate
 const WAITING = 32; // messages that wait for the connection
 const MOVED_MS = 3000; // between tries to find another way through the network
 const CLOSED = 1000; // for good: else the service waits for this page to come back
@@ -247,7 +248,8 @@ export class Softphone extends EventTarget {
     this.registered = [];
     socket?.close();
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#connect(), RETRIES_MS[Math.min(this.#tries, RETRIES_MS.length - 1)]);
+    const pause = RETRIES_MS[Math.min(this.#tries, RETRIES_MS.length - 1)];
+    this.#retry = setTimeout(() => this.#connect(), this.#call ? Math.min(pause, BUSY_MS) : pause);
     this.#tries += 1;
   }
 
