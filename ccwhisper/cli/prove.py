@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ccwhisper.prove.script import Script
     from ccwhisper.prove.site import Site
 
-_PARTS = ("matrix", "keypad", "hold", "recording", "speech", "next", "rebridge")
+_PARTS = ("matrix", "keypad", "hold", "recording", "speech", "browser", "next", "rebridge")
 _MARKS = {"passed": ("✓", "good"), "warned": ("!", "strong"), "failed": ("✗", "bad")}
 
 

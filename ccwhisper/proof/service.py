@@ -7,11 +7,13 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -19,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 
 import jwt
 
+from ccwhisper.certificates import self_signed
 from ccwhisper.coaching.policy import EVERY_QUEUE, MONITOR, ROLE_BARGE, ROLE_WHISPER, VIEW
 
 PROGRAM: Final = (sys.executable, "-m", "ccwhisper")
@@ -58,9 +61,16 @@ class Refused(RuntimeError):
 class Api:
     """One person's view of the API, over one kept connection. Not for several threads."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, ca: Path | None = None) -> None:
+        """`ca`: whom to trust, where it is https."""
         parts = urlsplit(url)
-        self._where = (parts.hostname or "", parts.port or 80)
+        where = (parts.hostname or "", parts.port or 80)
+        self._connect: Callable[[], http.client.HTTPConnection] = partial(
+            http.client.HTTPConnection, *where, timeout=40
+        )
+        if parts.scheme == "https":
+            context = ssl.create_default_context(cafile=ca)
+            self._connect = partial(http.client.HTTPSConnection, *where, timeout=40, context=context)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._connection: http.client.HTTPConnection | None = None
 
@@ -69,7 +79,7 @@ class Api:
         address = f"/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body)
         for last in (False, True):
-            connection = self._connection or http.client.HTTPConnection(*self._where, timeout=40)
+            connection = self._connection or self._connect()
             self._connection = connection
             try:
                 connection.request(method, address, content, self._headers)
@@ -111,14 +121,16 @@ class ServiceProcess:
         agents: Iterable[str] = AGENTS,
         program: Sequence[str] = PROGRAM,
     ) -> None:
-        browsers = getattr(node, "browsers_ws_port", None)  # the simulator has none: there is no audio in it
-        more = [f'browsers = "{node.host}:{browsers}"'] if browsers else []
+        port = getattr(node, "browsers_ws_port", None)  # the simulator has none: there is no audio in it
+        browsers = getattr(node, "browsers", None) or (f"{node.host}:{port}" if port else None)
+        more = [f'browsers = "{browsers}"'] if browsers else []
         self._node = node
         self._program = tuple(program)
         self._directory = tempfile.TemporaryDirectory(prefix="ccwhisper-service-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self.secret = secrets.token_hex(32)
         self.url = ""
+        self._ca: Path | None = None
         self.process: subprocess.Popen[str] | None = None
         self.output = self.directory / "output"
         lines = [
@@ -193,7 +205,15 @@ class ServiceProcess:
 
     def api(self, sub: str, **claims: Any) -> Api:
         """The API as this person."""
-        return Api(self.url, self.token(sub, **claims))
+        return Api(self.url, self.token(sub, **claims), self._ca)
+
+    def secure(self) -> None:
+        """Answer https from the next start on, with a certificate of its own making."""
+        self._ca, key = self.directory / "certificate.pem", self.directory / "key.pem"
+        for path, content in zip((self._ca, key), self_signed(), strict=True):
+            path.write_bytes(content)
+        files = f'certificate = "{self._ca}"\nkey = "{key}"\n'
+        self.config.write_text(self.config.read_text().replace("[service]\n", f"[service]\n{files}", 1))
 
     def keep_address(self) -> None:
         """Start at the address that it has now, from now on: pages that are open find it again."""

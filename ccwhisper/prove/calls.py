@@ -19,6 +19,7 @@ from ccwhisper.proof.scene import LEVEL, TONES, Coach, NotAsExpected, Scene, wai
 from ccwhisper.proof.service import PROGRAM
 from ccwhisper.proof.sources import Source, Tone
 from ccwhisper.proof.stage import Stage
+from ccwhisper.prove.browser import CoachPage
 from ccwhisper.prove.own import OwnLegs
 from ccwhisper.prove.site import Account, Site
 
@@ -172,6 +173,22 @@ class SiteStage(Stage):
             view = coach.view()
             reason = str(view["reason"] or "") if view["phase"] == "ended" else ""
             raise NotAttached(f"the coach was not attached: {reason or error}", reason) from error
+        return coach
+
+    def attach_page(self, scene: Scene, page: CoachPage) -> Coach:
+        """The same with the coach's browser, which answers by itself. Raises NotAttached."""
+        waiting = page.calls
+        coach = self._start(COACH, scene, "listen", {"device": page.device})
+        try:
+            call = page.wait_call(waiting)
+            self.own.claim(call)  # type: ignore[arg-type] # what `OwnLegs` asks of it, it has
+            coach.call = call  # type: ignore[assignment]
+            coach.wait("listening")
+            coach.wait("gate")
+        except NotAsExpected as error:
+            view = coach.view()
+            reason = str(view["reason"] or "") if view["phase"] == "ended" else ""
+            raise NotAttached(f"the coach's browser was not attached: {reason or error}", reason) from error
         return coach
 
     def second_caller(self, scene: Scene) -> PhoneCall:

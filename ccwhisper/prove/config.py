@@ -66,6 +66,7 @@ def site_from(path: Path, environ: Mapping[str, str] = os.environ) -> Site:
         sip_host=host.strip("[]"),
         sign_in=prove.sign_in or "",
         recordings=prove.recordings,
+        browsers=node.browsers,
     )
     if problems:
         raise ConfigError(path, problems)

@@ -186,6 +186,16 @@ KINDS: Final[dict[str, Kind]] = {
             "Whether it is clean was not shown.", "Name a folder that the switch writes to and that can be read here.",
         ),
         Kind(
+            "browser.not-ready", _FAULT, "A coach's browser cannot be rung",
+            "The page that is to be his phone is not registered at the switch.",
+            "See what ccwhisper doctor finds of the profile for browsers.",
+        ),
+        Kind(
+            "browser.not-checked", _WARNING, "Coaching from the browser was not proved",
+            "The node has a profile for browsers, and there was no browser to try it with.",
+            "Run it where Chromium and Playwright are (apt-get install chromium; pip install playwright).",
+        ),
+        Kind(
             "call.of-others", _WARNING, "Real calls were offered to the synthetic agent",
             "They were refused as busy, and nothing was done to them.",
             "Prove on a queue of its own, made like yours, with the synthetic agent alone.",

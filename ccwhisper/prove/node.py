@@ -26,6 +26,7 @@ def site_of(node: PrivateNode, agent: str = "1001", coach: str = DEVICES["carla"
         coach=Account(coach, node.phone_secret(coach)),
         number=number,
         sign_in="6000" if agent == "1004" else "",
+        browsers=f"{node.host}:{node.browsers_ws_port}",
         recordings=str(node.directory / "recordings"),
         private=True,
         version=node.version,

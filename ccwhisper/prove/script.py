@@ -14,6 +14,7 @@ from ccwhisper.proof.line import PhoneError
 from ccwhisper.proof.scene import (
     BEEP,
     FLOOR,
+    LEVEL,
     SILENT,
     TONES,
     Coach,
@@ -24,7 +25,7 @@ from ccwhisper.proof.scene import (
 )
 from ccwhisper.proof.service import Refused, ServiceError
 from ccwhisper.proof.tones import first_heard, first_silent
-from ccwhisper.prove import speech
+from ccwhisper.prove import browsing, speech
 from ccwhisper.prove.calls import COACH, NotAttached, NotDelivered, NotRecognised, SiteStage
 from ccwhisper.prove.judge import kind_of, slight
 from ccwhisper.prove.legs import wrong_with
@@ -43,7 +44,7 @@ from ccwhisper.prove.measure import (
 from ccwhisper.prove.record import Look, Record, rounded, shown
 from ccwhisper.prove.tapes import Tapes
 
-PARTS: Final = ("matrix", "keypad", "hold", "recording", "speech", "next", "rebridge")
+PARTS: Final = ("matrix", "keypad", "hold", "recording", "speech", "browser", "next", "rebridge")
 """In the order in which they are done; the recording is made while the matrix is gone through."""
 
 TONE: Final = -13 - 3.17
@@ -121,6 +122,9 @@ class Script:
         if "speech" in self.parts:
             self._step("speech")
             speech.prove(self.stage, self.record, scene)
+        if "browser" in self.parts:
+            self._step("browser")
+            browsing.prove(self.stage, self.record, scene, self._look)
         if "next" in self.parts:
             scene = self._next(scene, "next", self._dialled)
         if "rebridge" in self.parts:
@@ -331,15 +335,17 @@ class Script:
 
     def _look(
         self, scene: Scene, coach: Coach | None, step: str, promise: str, wanted: Mapping[str, tuple[str, ...]], *,
-        leaks: str = "", beep_allowed: bool = True, told: bool = False,
+        leaks: str = "", beep_allowed: bool = True, told: bool = False, slack: float = 1.0, garbage: float = GARBAGE,
     ) -> list[Fault]:  # fmt: skip
-        """Who hears whom, and that nobody hears anything else; a coach who is `told` something may be so by tones."""
+        """Who hears whom, and that nobody hears anything else; a coach who is `told` something may be so by tones.
+        `slack`: dB by which whoever is heard may differ from how he speaks; `garbage`: how much else may be heard."""
         began = self._step(step)
         coaches = [coach] if coach else []
         for _ in range(_LOOKS):
             verdict, faults = self.stage.look(
                 scene, coaches, label=step, beep_allowed=beep_allowed, absent=() if coach else (COACH,), **wanted
             )
+            faults = [fault for fault in faults if not (fault.slip and abs(fault.level - LEVEL) <= slack)]
             if not slight(faults):
                 break
         until = scene.caller.mark()
@@ -358,7 +364,7 @@ class Script:
                 self._find(kind, str(fault), step)
         for who, call in listeners.items():
             rest = strange(call, [scene.caller_name, scene.agent_name, COACH], began, until)
-            if rest > GARBAGE and not (told and who == COACH):
+            if rest > garbage and not (told and who == COACH):
                 look.faults.append(f"{shown(who)} hears something else at {rest:.1f} dBFS")
                 self._find("sound.garbled", look.faults[-1], step)
         return [fault for fault in faults if not fault.must]

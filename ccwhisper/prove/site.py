@@ -27,7 +27,8 @@ class Site:
     `host` and `esl_port` are its Event Socket; `sip_host` is the host of both SIP ports: `phones_port`, where agent
     and coach register, and `trunk_port`, where a caller without a password calls. `number` is what the caller dials to
     reach the agent; `sign_in` what an agent who stays off-hook dials first. `recordings` is a folder that the switch
-    writes to and that can be read here, for the proof's own recording; None asks the switch.
+    writes to and that can be read here, for the proof's own recording; None asks the switch. `browsers` is the address
+    of the profile for coaches' browsers, seen from here; None where there is none.
     """
 
     host: str
@@ -43,6 +44,7 @@ class Site:
     sip_host: str = ""
     sign_in: str = ""
     recordings: str | None = None
+    browsers: str | None = None
     private: bool = False
     version: str = ""
 
