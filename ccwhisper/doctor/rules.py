@@ -91,7 +91,7 @@ NODE: Final[Mapping[str, Rule]] = MappingProxyType(
         "browsers_media_on_loopback": Rule(_W, "Only a browser on the switch's own machine reaches its media there."),
         "browsers_media_private": Rule(_N, "Browsers outside that network hear nothing without a TURN server."),
         "browsers_certificate_missing": Rule(_E, "Media of a browser is encrypted with it; without, calls fail."),
-        "opus_bits_many": Rule(_W, "Browsers then send more than 45 kbit/s, or whatever they like."),
+        "opus_bits_many": Rule(_W, "Browsers then send more than 54 kbit/s, or whatever they like."),
         "opus_rate_high": Rule(_W, "Browsers then spend bits on what no telephone plays."),
         "extended_info_parsing": Rule(_E, "An INFO without authentication then runs commands on the switch."),
         "fire_message_events": Rule(_E, "A SIP message then raises events, from strangers too."),

@@ -19,7 +19,7 @@ from ccwhisper.prove.speech import LATE_MS
 TITLE: Final = "Coaching from the browser"
 
 SLACK: Final = 5.0
-"""dB: Opus at 24 kbit/s moves the tones of a mixture by some two, now and then by four."""
+"""dB: Opus at 22 kbit/s moves the tones of a mixture by some two, now and then by four."""
 
 GARBAGE: Final = -30.0
 """dBFS: Opus leaves more of what nobody says than G.711, some -40; a wrong rate leaves -17 to -25."""
