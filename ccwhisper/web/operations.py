@@ -253,8 +253,8 @@ class Counter:
             self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
 
     def _checked(self, each: Operation, who: Principal, ask: Callable[[], Ask | None]) -> Ask | None:
-        if each.acts or each.ticket:
-            self.limits.spend(who.actor.id)
+        if each.acts or each.ticket:  # what plays audio asks often, and must not keep its listener from acting
+            self.limits.spend(f"{who.actor.id} hears" if each.ticket else who.actor.id)
         if each.scope and each.scope not in who.actor.permissions:
             raise Forbidden("permission_missing", f"The token lacks the permission {each.scope}.")
         return ask()

@@ -183,6 +183,33 @@ def test_a_long_one_is_not_loaded_to_be_heard_near_its_end(recorder: Recorder, r
     assert max(ranges) > long.size / 3, "what lies between was left out"
 
 
+def test_a_page_that_slept_gets_another_ticket(recorder: Recorder, review: Callable[..., Page]) -> None:
+    page = review(recorder.keep(seconds=1800.0, coaches=(coach(COACH, [(0.0, 1790.0)]),)).id)
+    play(page)
+    hears(page, CALLER, AGENT, GRACE)
+    page.context.clear_cookies()
+    page.evaluate("() => elements.forEach((each) => each.load())")  # what they had is forgotten
+    page.get_by_role("region", name="Tracks").get_by_role("group", name="Caller").locator(".track").click()
+    until(lambda: clock(page) in {f"15:0{second}" for second in range(10)}, PATIENCE)
+    hears(page, CALLER, AGENT, GRACE)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_key_that_is_held_asks_for_no_more_than_it_may(recorder: Recorder, review: Callable[..., Page]) -> None:
+    page = review(recorder.keep(seconds=1800.0, coaches=(coach(COACH, [(0.0, 1790.0)]),)).id)
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url) if "/tracks/" in sent.url else None)
+    play(page)
+    hears(page, CALLER, AGENT, GRACE)
+    before = len(asked)
+    for _ in range(100):
+        page.keyboard.press("l")
+    until(lambda: clock(page).startswith(("16:4", "16:5")), PATIENCE)
+    hears(page, CALLER, AGENT, GRACE)
+    assert len(asked) - before < 100
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_at_its_end_it_stops_and_begins_anew(recorder: Recorder, review: Callable[..., Page]) -> None:
     page = review(f"{recorder.keep(seconds=6.0).id}&t=5.2")
     play(page)
@@ -268,6 +295,8 @@ def test_one_that_could_not_be_made_says_why(recorder: Recorder, review: Callabl
     page.locator("tbody").get_by_role("link").click()
     expect(page.locator(".empty")).to_contain_text("The recording could not be made.")
     expect(page.locator(".empty")).to_contain_text("The disk is full.")
+    page.get_by_role("button", name="Try again now").click()
+    expect(page.get_by_role("alert")).to_contain_text("There are no raw tracks of such a recording.")
 
 
 # --- jumping ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 
 const AHEAD = 0.25; // seconds off from which a track is set to the time, and not led to it
 const CLOSE = 0.012; // seconds off that nobody hears
+const STEP_MS = 250; // between jumps of a key that is held: each may be a request for every track
+const PASSING = new Set(["ticket_expired", "ticket_invalid", "token_missing", "rate_limited"]); // helped by another ticket, or by waiting
 const SHARE = { caller: -0.35, agent: 0.35, coach: 0 }; // where in the stereo picture they are
 
 /** Lanes: what can be heard alone. The call's two channels are two of them. */
@@ -30,6 +32,9 @@ export class Player extends EventTarget {
   #ready = null;
   #loaded = false;
   #at = 0;
+  #next = false; // the time that is wanted is not the one that the tracks were told
+  #rest = 0;
+  #helped = 0;
 
   constructor(api, recording, content) {
     super();
@@ -46,7 +51,7 @@ export class Player extends EventTarget {
   }
 
   get time() {
-    return this.#loaded && !this.#seeking() ? Math.min(this.#tracks[0].audio.currentTime, this.duration) : this.#at;
+    return this.#sure() ? Math.min(this.#tracks[0].audio.currentTime, this.duration) : this.#at;
   }
 
   async play() {
@@ -82,16 +87,23 @@ export class Player extends EventTarget {
 
   seek(seconds) {
     this.#at = Math.min(Math.max(seconds, 0), this.duration);
-    if (this.#loaded) {
-      for (const { audio } of this.#tracks) audio.currentTime = this.#at;
-      if (this.playing) this.#go();
-    }
+    this.#next = this.#loaded;
+    if (!this.#rest) this.#jump();
     this.#tell();
+  }
+
+  #jump() {
+    this.#rest = 0;
+    if (!this.#next) return;
+    this.#next = false;
+    this.#rest = setTimeout(() => this.#jump(), STEP_MS);
+    for (const { audio } of this.#tracks) audio.currentTime = this.#at;
+    if (this.playing) this.#go();
   }
 
   setSpeed(speed) {
     this.speed = speed;
-    for (const { audio } of this.#tracks) audio.playbackRate = speed;
+    for (const { audio } of this.#tracks) audio.defaultPlaybackRate = audio.playbackRate = speed;
     this.#tell();
   }
 
@@ -127,6 +139,7 @@ export class Player extends EventTarget {
   close() {
     this.playing = this.#loaded = false;
     clearInterval(this.#timer);
+    clearTimeout(this.#rest);
     clearTimeout(this.#renewal);
     for (const { audio } of this.#tracks) {
       audio.pause();
@@ -152,7 +165,7 @@ export class Player extends EventTarget {
     this.#tracks = wanted.map((index) => ({ index, audio: new Audio() }));
     await Promise.all(this.#tracks.map(({ index, audio }) => {
       audio.preload = "auto";
-      audio.playbackRate = this.speed;
+      audio.defaultPlaybackRate = audio.playbackRate = this.speed;
       this.#wire(index, audio);
       audio.src = this.#address(index);
       return new Promise((done, failed) => {
@@ -200,8 +213,9 @@ export class Player extends EventTarget {
     }
   }
 
-  #seeking() {
-    return this.#tracks.some(({ audio }) => audio.seeking);
+  /** Whether the tracks are where they were told to be. */
+  #sure() {
+    return this.#loaded && !this.#next && this.#tracks.every(({ audio }) => audio.readyState && !audio.seeking && !audio.error);
   }
 
   /** All of them, or none: when one waits for its audio the others wait with it. */
@@ -219,6 +233,7 @@ export class Player extends EventTarget {
 
   /** Lead the tracks to the first one's time: a little faster or slower, or at once where they are far off. */
   #keep() {
+    this.#at = this.time;
     if (!this.playing || this.waiting || !this.#tracks.length) return;
     const [first, ...others] = this.#tracks.map(({ audio }) => audio);
     for (const audio of others) {
@@ -242,15 +257,15 @@ export class Player extends EventTarget {
   }
 
   #fail(error) {
-    if (error?.code === "ticket_expired" && this.#loaded) { // the page slept
-      const at = this.time;
-      this.ticket().then(() => {
+    const soon = performance.now() - this.#helped < 5000;
+    if (!this.#loaded || !PASSING.has(error?.code)) this.#stop(error);
+    else if (!soon) { // the page slept, say
+      this.#helped = performance.now();
+      setTimeout(() => this.ticket().then(() => {
         for (const { audio } of this.#tracks) audio.load();
-        this.seek(at);
-      }, (again) => this.#stop(again));
-      return;
+        this.seek(this.#at);
+      }).catch((again) => this.#stop(again)), error.code === "rate_limited" ? 1000 : 0);
     }
-    this.#stop(error);
   }
 
   #stop(error) {

@@ -367,6 +367,7 @@ export function Recording({ api, id, at, theme }) {
   };
   const change = (method, path, body) => api.ask(method, `${address}/comments${path}`, body).then(load).then(() => true, (error) => { say(error.message, true); return false; });
   const remove = () => api.ask("DELETE", address).then((answer) => { setDetail(answer); say("The recording is deleted."); }, (error) => say(error.message, true));
+  const retry = () => api.ask("POST", `${address}/retry`).then(() => { say("It is tried again."); load(); }, (error) => say(error.message, true));
   if (!detail) return html`<main>${problem ? html`<div class="notice" data-bad role="alert"><p>${problem}</p><a href="#">To the list</a></div>` : html`<p class="empty">Loading …</p>`}</main>`;
   const { recording, content } = detail;
   return html`<main class="recording">
@@ -379,7 +380,8 @@ export function Recording({ api, id, at, theme }) {
       <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button></div>`}
     ${content && recording.state !== "deleted"
       ? html`<${Sound} key=${id} api=${api} detail=${detail} at=${at} theme=${theme} change=${change} say=${say} />`
-      : html`<p class="empty">${REASONS[recording.state]}${recording.problem && html`<br /><strong>${recording.problem.text}</strong>`}</p>`}
+      : html`<div class="empty"><p>${REASONS[recording.state]}</p>${recording.problem && html`<p><strong>${recording.problem.text}</strong></p>`}
+        ${recording.state === "failed" && html`<p><button type="button" onClick=${retry}>Try again now</button></p>`}</div>`}
     ${sure && html`<${Sure} close=${() => ask(false)} remove=${remove} />`}
   </main>`;
 }
