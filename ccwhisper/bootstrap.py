@@ -135,7 +135,8 @@ def build(config: Config) -> Service:
         ),
     )
     scribe = Scribe(config.journal_directory)
-    config.raw_directory.mkdir(parents=True, exist_ok=True)
+    if config.recording.directory is None:  # another one may be a share that is not there yet
+        config.raw_directory.mkdir(parents=True, exist_ok=True)
     rules = replace(config.rules(), installation=installation)
     engine = Engine(rules, nodes, [node.name for node in config.nodes], archive.record, scribe=scribe.note)
     journal = Journal(engine)
