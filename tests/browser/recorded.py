@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,7 +16,9 @@ from ccwhisper.store import entries
 from ccwhisper.store.database import Database
 from ccwhisper.store.recorder import public_id
 from tests.browser.centre import Centre
-from tests.e2e.tones import recording
+from tests.e2e.tones import COACH, coach, recording
+
+_LONG: dict[Path, Result] = {}
 
 
 class Recorder:
@@ -32,6 +35,14 @@ class Recorder:
         with self._writing() as connection:
             entries.keep(connection, self._installation, made, {each.agent: headset for each in made.agents})
         return made
+
+    def long(self) -> Result:
+        """Ten minutes with a coach, made once for all tests."""
+        if self._state not in _LONG:
+            _LONG[self._state] = self.keep(100, seconds=600.0, coaches=(coach(COACH, [(0.0, 590.0)]),))
+        with self._writing() as connection:
+            entries.keep(connection, self._installation, _LONG[self._state], {})
+        return _LONG[self._state]
 
     def failed(self, name: str, reason: str, at: float = 1_790_000_500.0) -> None:
         """One that could not be made."""

@@ -295,7 +295,7 @@ def test_cuttings_are_bounded_and_the_one_that_nobody_asks_for_goes_first(servic
 
 def test_the_service_goes_on_while_somebody_waits_for_a_track(service: Service, rita: Reviewer) -> None:
     """Cutting is another process: beside it, requests are answered."""
-    one = made(service, seconds=600.0)
+    one = made(service, seconds=120.0)
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
     connection.request(
         "GET", f"/api/v1/recordings/{one.id}/tracks/0", headers={"Authorization": f"Bearer {rita.bearer}"}
