@@ -24,7 +24,8 @@ export function Recorded({ desk, call, refused }) {
   return html`<section class="record" data-rec=${paused ? "paused" : "on"} aria-label="Recording" role=${paused ? "alert" : undefined}>
     ${paused ? html`<${Icon} name="hold" />` : html`<span class="dot"></span>`}
     <p class="grow">${paused ? html`<strong>Recording paused</strong> by ${recording.paused_by}: nothing that is said is kept.` : "This call is recorded."}</p>
-    <button type="button" aria-pressed=${paused} onClick=${() => toggleRecording(desk, call).catch(refused)}>${paused ? "Go on recording" : "Pause recording"} <kbd>R</kbd></button>
+    <button type="button" aria-label=${paused ? "Go on recording" : "Pause recording"}
+      onClick=${() => toggleRecording(desk, call).catch(refused)}>${paused ? "Go on" : "Pause"} <kbd>R</kbd></button>
   </section>`;
 }
 
