@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+import time
 import wave
 import zlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,7 @@ import pytest
 from ccwhisper.config import ConfigError
 from ccwhisper.proof.scene import BEEP, TONES, Fault
 from ccwhisper.proof.tones import level_dbfs
+from ccwhisper.prove.browser import PageCall
 from ccwhisper.prove.config import site_from
 from ccwhisper.prove.findings import KINDS, Gravity
 from ccwhisper.prove.judge import kind_of, slight
@@ -412,3 +415,36 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
         read(tmp_path / "text.wav")
     with pytest.raises(OSError, match=r"none\.wav"):
         read(tmp_path / "none.wav")
+
+
+class Ears:
+    """A page that has read what it heard in pieces of 10 ms, some of them late; one was never there."""
+
+    def __init__(self, begin: float, late: Sequence[float], missing: int) -> None:
+        self._pieces = [
+            (begin + 10 * number + 10 + after, 5000.0 + 10 * number, np.full(480, (number + 1) / 100, "<f4"))
+            for number, after in enumerate(late)
+            if number != missing
+        ]
+
+    def evaluate(self, _script: str, given: Sequence[float]) -> dict[str, Any]:
+        _, since, until = given
+        found = [each for each in self._pieces if since < each[0] < until]
+        samples = b64encode(b"".join(piece.tobytes() for _, _, piece in found)).decode()
+        return {
+            "rate": 48000, "at": [at for at, _, _ in found], "stamps": [stamp for _, stamp, _ in found],
+            "sizes": [480] * len(found), "samples": samples,
+        }  # fmt: skip
+
+
+def test_what_a_page_heard_stands_where_it_was_heard() -> None:
+    """As late as it was read it was not heard: the stamps tell, and the quickest piece ties them to the clock."""
+    mark = time.monotonic_ns()
+    begin = (time.time() - time.monotonic()) * 1e3 + mark / 1e6
+    call = PageCall(Ears(begin, [25, 0, 8, 40, 3, 0], missing=3), 0, "an id")  # type: ignore[arg-type]
+    heard = call.heard(mark, mark + 60_000_000)
+    pieces = heard.reshape(6, 480)[:, 48:-48]  # to a millisecond: the two clocks were not read at once
+    assert [sorted({round(float(each), 2) for each in piece}) for piece in pieces] == [
+        [0.01], [0.02], [0.03], [0.0], [0.05], [0.06],
+    ]  # fmt: skip
+    assert not call.heard(mark + 600_000_000, mark + 660_000_000).any()
