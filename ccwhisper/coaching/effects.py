@@ -122,6 +122,15 @@ class Attach:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrow:
+    """Ask a coach's phone, which goes on as it is, for G.711. RateChanged says that it has it."""
+
+    node: NodeName
+    session: SessionId
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class TellGate:
     """Opening writes the record before the command, closing after it, so that what a leg carries is never more
     closed than what it does. Likewise a track holds what he says from before the gate opens until after it has closed,
@@ -396,6 +405,7 @@ SwitchEffect = (
     | Sound
     | EnableJitterBuffer
     | Attach
+    | Narrow
     | TellGate
     | RefreshGate
     | Remember

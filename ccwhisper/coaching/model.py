@@ -240,6 +240,8 @@ class Session:
     again_until: float | None = None  # the barge key was pressed once: pressed again until then, it counts
     deadline: float | None = None  # of the phase
     press_until: float | None = None
+    narrowed: bool = False  # his phone has been asked for a codec of 8 kHz: once, for one that insists must not win
+    narrow_until: float | None = None  # until when that may take
     rearm_at: float | None = None
     refresh_at: float | None = None
 

@@ -111,6 +111,7 @@ class Rules:
     """Who may coach from which phone, by its directory user (user@domain)."""
     ring_seconds: int = 30
     attach_timeout: float = 4.0
+    narrow_timeout: float = 5.0  # a phone that is offered another codec has answered by then
     # Longer than a command may take: a leg that is hung up just after it was bridged drops the caller.
     take_over_timeout: float = 6.0
     seek_grace: float = 2.0  # a session that follows the call waits this long for it to turn up at another agent

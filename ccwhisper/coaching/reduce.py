@@ -47,7 +47,8 @@ def _beep_failed(turn: Turn, fact: ev.BeepFailed) -> None:
 def _command_failed(turn: Turn, fact: ev.CommandFailed) -> None:
     session = turn.sessions.get(fact.session)
     if session and session.phase is not Phase.ENDING:
-        turn.end(session, "take_over_failed" if fact.what == "take_over" else "switch_refused")
+        failed = {"take_over": "take_over_failed", "narrow": topology.not_narrowed(session)}
+        turn.end(session, failed.get(fact.what, "switch_refused"))
 
 
 def _device(turn: Turn, fact: ev.DeviceWentQuiet | ev.DeviceHeard) -> None:
@@ -183,7 +184,7 @@ def next_timer(state: State) -> float | None:
     times = [
         time
         for each in state.sessions.values()
-        for time in (each.deadline, each.press_until, each.rearm_at, each.refresh_at)
+        for time in (each.deadline, each.press_until, each.rearm_at, each.refresh_at, each.narrow_until)
         if time is not None
     ]
     times += recordings.next_timer(state)

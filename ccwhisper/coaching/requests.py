@@ -261,7 +261,12 @@ def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
     session = turn.change(session, phase=Phase.TAKING_OVER, mode=Mode.LISTEN, wanted=Mode.LISTEN,
                           deadline=turn.now + turn.rules.take_over_timeout)  # fmt: skip
     turn.tell(session)
-    turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller, session.track))
+    if is_browser(session.device) and not session.narrowed:
+        # Bridged with a leg of another codec, Opus that is decoded at 8 kHz is heard chopped, and nothing is heard by
+        # the browser. To bridge before the new codec is there may hang up both.
+        turn.narrow(session)
+    else:
+        turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller, session.track))
     turn.audit("take_over", session, "")
 
 

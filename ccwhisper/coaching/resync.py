@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
-from ccwhisper.coaching.model import Actor, CoachRecord, Follow, Leg, LegId, Node, Phase, Session, call_id
+from ccwhisper.coaching.model import Actor, CoachRecord, Follow, Leg, LegId, Node, Phase, Session, call_id, is_browser
 from ccwhisper.coaching.modes import Gate, Mode, Talk, gate
 from ccwhisper.coaching.topology import join
 from ccwhisper.coaching.turn import Turn
@@ -19,7 +19,7 @@ def node_lost(turn: Turn, fact: ev.NodeLost) -> None:
     turn.nodes[fact.node] = replace(node, up=False, reason=fact.reason, lease_at=None)
     for each in list(turn.sessions.values()):
         if each.node == fact.node:
-            turn.change(each, pressed=False, press_until=None, rearm_at=None, refresh_at=None)
+            turn.change(each, pressed=False, press_until=None, rearm_at=None, refresh_at=None, narrow_until=None)
 
 
 def node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
@@ -111,6 +111,7 @@ def _adopt(turn: Turn, node: str, leg: Leg, legs: dict[LegId, Leg]) -> None:
         held=leg.held,
         away=before is not None and before.away,
         rate=leg.rate,
+        narrowed=is_browser(record.device) and leg.codec.startswith("PCM"),
         started_at=record.started_at,
         passed=record.passed,
         whispers=record.whispers,

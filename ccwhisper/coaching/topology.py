@@ -156,8 +156,8 @@ def hung_up(turn: Turn, fact: ev.HungUp) -> None:
     if session:
         if session.phase in (Phase.DIALLING, Phase.RINGING):
             reason = DIAL_ENDINGS.get(fact.cause, "device_unreachable")
-        else:
-            reason = "coach_left"
+        else:  # a phone that refuses another codec may be hung up for it
+            reason = "coach_left" if session.narrow_until is None else not_narrowed(session)
         turn.end(session, reason, hang_up=False)
         if session.phase is Phase.ENDING:
             turn.gone(session, reason)
@@ -260,7 +260,11 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
     another codec of the coach's, whispers garbage or nothing: it is set up anew, and until then its gate is closed."""
     session = turn.by_leg(fact.leg)
     if session:
-        changed = turn.change(session, rate=fact.rate)
+        changed = turn.change(session, rate=fact.rate, narrow_until=None)
+        if session.phase is Phase.TAKING_OVER:
+            if session.narrow_until is not None:
+                _connect(turn, changed)
+            return
         if (fact.renewed or session.rate != fact.rate) and session.target:
             _detach(turn, changed)
             turn.attach_next(session.target)
@@ -275,6 +279,19 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
         for each in turn.on_target(fact.leg):
             _detach(turn, each)
         turn.attach_next(fact.leg)
+
+
+def _connect(turn: Turn, session: Session) -> None:
+    """The phone of a coach who takes over has the codec for it. Much may have happened since he asked."""
+    if session.peer is None or not turn.certain(session):
+        turn.end(session, "take_over_failed")
+    else:
+        turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, session.peer, session.track))
+
+
+def not_narrowed(session: Session) -> str:
+    """Why a session ends whose phone was asked for another codec and has not taken it."""
+    return "take_over_failed" if session.phase is Phase.TAKING_OVER else "codec_mismatch"
 
 
 def _detach(turn: Turn, session: Session) -> None:
@@ -295,7 +312,9 @@ def tick(turn: Turn) -> None:
             turn.change(session, rearm_at=now + turn.rules.deadman_rearm)
         if session.refresh_at is not None and now >= session.refresh_at:
             _refresh(turn, turn.sessions[session.id])
-        if session.deadline is not None and now >= session.deadline:
+        if session.narrow_until is not None and now >= session.narrow_until:
+            turn.end(turn.sessions[session.id], not_narrowed(session))
+        elif session.deadline is not None and now >= session.deadline:
             _overdue(turn, turn.sessions[session.id])
     for name, node in list(turn.nodes.items()):
         if node.up and node.lease_at is not None and now >= node.lease_at:

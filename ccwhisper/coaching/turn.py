@@ -93,8 +93,12 @@ class Turn:
     def settled(self, session: Session) -> bool:
         """Whether it is certain who would hear the coach: attached, to a leg that is bridged with the party that the
         mode was asked for, nobody on hold, and all of it read from the switch."""
+        return session.phase is Phase.ATTACHED and self.certain(session)
+
+    def certain(self, session: Session) -> bool:
+        """The same, whether he is attached or not."""
         call = self.call_of(session)
-        if call is None or session.phase is not Phase.ATTACHED or session.target is None or session.held:
+        if call is None or session.target is None or session.held:
             return False
         bond = self.bonds.get(session.target)
         return (
@@ -126,6 +130,7 @@ class Turn:
                 press_until=None,
                 rearm_at=None,
                 refresh_at=None,
+                narrow_until=None,
                 mode=Mode.LISTEN,
                 wanted=Mode.LISTEN,
                 deadline=self.now + 3.0,
@@ -169,7 +174,7 @@ class Turn:
             if each.phase is not Phase.CONNECTED or leg is None:
                 continue
             if leg.rate < each.rate:
-                self.end(each, "codec_mismatch")
+                self._fit(each)
                 continue
             changed = self.change(
                 each, phase=Phase.ATTACHING, attempts=each.attempts + 1, deadline=self.now + self.rules.attach_timeout
@@ -177,6 +182,19 @@ class Turn:
             changed = self.change(changed, asked=Gate.CLOSED, gate=Gate.CLOSED)  # an eavesdrop starts closed
             self.effects.append(fx.Attach(each.node, each.id, each.leg, target, self.write(changed)))
             return
+
+    def _fit(self, session: Session) -> None:
+        """A coach whose rate is above the agent's would whisper garbage. His phone is asked for another codec, without
+        being rung, and he attaches when it has it."""
+        if session.narrowed and session.narrow_until is None:
+            self.end(session, "codec_mismatch")
+        elif not session.narrowed:
+            self.narrow(session)
+
+    def narrow(self, session: Session) -> None:
+        """Ask a coach's phone for G.711."""
+        self.change(session, narrowed=True, narrow_until=self.now + self.rules.narrow_timeout)
+        self.effects.append(fx.Narrow(session.node, session.id, session.leg))
 
     def place(self, session: Session, call: Call, leg: AgentLeg) -> Session:
         """Put a session on a call that it was not on before: nothing of a barge comes along, and no whisper to where it
@@ -439,4 +457,4 @@ def lasting(session: Session) -> Mode:
 def _shown(session: Session) -> Session:
     """A session without what is nobody's business but the core's: its timers."""
     timeless = replace(session, deadline=None, press_until=None, rearm_at=None, refresh_at=None, again_until=None)
-    return replace(timeless, attempts=0, recording=None, parts=0, masked=True)
+    return replace(timeless, attempts=0, recording=None, parts=0, masked=True, narrowed=False, narrow_until=None)

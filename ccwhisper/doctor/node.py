@@ -18,8 +18,8 @@ _OPTIONAL: Final = {
 APPLICATIONS: Final = ("answer", "eavesdrop", "park")
 APIS: Final = (
     "hupall", "json", "originate", "sched_api", "sched_del", "show", "uuid_bridge", "uuid_broadcast", "uuid_buglist",
-    "uuid_displace", "uuid_dump", "uuid_jitterbuffer", "uuid_kill", "uuid_park", "uuid_setvar", "uuid_setvar_multi",
-    "uuid_transfer",
+    "uuid_displace", "uuid_dump", "uuid_jitterbuffer", "uuid_kill", "uuid_media_reneg", "uuid_park", "uuid_setvar",
+    "uuid_setvar_multi", "uuid_transfer",
 )  # fmt: skip
 """What the service's commands begin with (`ccwhisper.switch.commands`)."""
 

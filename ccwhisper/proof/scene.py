@@ -160,6 +160,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Ear:
+    """How well somebody hears: by how many dB the level of whoever is to be heard may be off, and what is not heard by
+    him, in dBFS."""
+
+    slack: float = 1.0
+    silent: float = SILENT
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Somebody hears whom he must not, or does not hear whom he must as he speaks. Levels in dBFS; `limit` is what
     must not be exceeded, or the level that is wanted."""
@@ -199,6 +208,8 @@ class ServiceStage(ABC):
         """Lines with figures, for a report."""
         self.floor = FLOOR
         """What a caller may find of whom he must not hear; more where his codec is not the agent's."""
+        self.ears: Mapping[str, Ear] = {}
+        """Of listeners whose codec blurs what they hear."""
         self._coaches: list[Coach] = []
         self._desk: Api | None = None
 
@@ -355,12 +366,14 @@ class ServiceStage(ABC):
             verdict = Verdict(label, self.listen(listeners, tones))
             faults: list[Fault] = []
             for listener, heard in verdict.levels.items():
-                limit = self.floor if listener == "caller" and wanted["caller"] <= {scene.agent_name} else SILENT
+                ear = self.ears.get(listener, Ear())
+                limit = self.floor if listener == "caller" and wanted["caller"] <= {scene.agent_name} else ear.silent
                 for name, level in heard.items():
                     if name == "beep" and beep_allowed and listener == "agent":
                         continue
                     twice = name in coaching and listener in coaching  # through both directions of the agent's leg
-                    if name in wanted[listener] and not (-45 < level < -8 if twice else abs(level - LEVEL) <= 1.0):
+                    right = -45 < level < -8 if twice else abs(level - LEVEL) <= ear.slack
+                    if name in wanted[listener] and not right:
                         faults.append(Fault(listener, name, level, LEVEL, must=True))
                     elif name not in wanted[listener] and level > limit:
                         faults.append(Fault(listener, name, level, limit, must=False))

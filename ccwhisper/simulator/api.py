@@ -202,6 +202,13 @@ class Api:
 
     # --- what is attached to legs -------------------------------------------------------------------------------------
 
+    def _do_uuid_media_reneg(self, rest: str) -> str:
+        leg = self._switch.find(rest.partition(" ")[0])
+        if leg is None:
+            return "-ERR Operation Failed\n"
+        self._switch.clock.after(FRAME, self._parties.codec, leg, 8000)  # every phone here has PCMU
+        return "+OK Success\n"
+
     def _do_uuid_jitterbuffer(self, rest: str) -> str:
         words = split(rest)
         leg = self._switch.find(words[0]) if len(words) > 1 else None

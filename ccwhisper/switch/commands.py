@@ -245,6 +245,14 @@ def jitterbuffer_resume(leg: str) -> Command:
     return Command(f"uuid_jitterbuffer {target} resume", f"uuid_jitterbuffer {target}")
 
 
+def renegotiate(leg: str) -> Command:
+    """Offer a leg's phone G.711 and nothing else, by a re-INVITE: it does not ring (``uuid_media_reneg``). The answer
+    says only that there is such a leg; the new codec comes as the event CODEC."""
+    target = grammar.leg(leg)
+    codecs = "=PCMU@8000h@20i,PCMA@8000h@20i"
+    return Command(f"uuid_media_reneg {target} {codecs}", f"uuid_media_reneg {target}")
+
+
 def uuid_bridge(leg: str, other: str) -> Command:
     """Bridge two legs. Clear the lease variable of a coach's leg before."""
     one, two = grammar.leg(leg), grammar.leg(other)

@@ -225,6 +225,8 @@ class SwitchNode:
                 self._post(ev.CommandFailed(effect.session, "gate", why))
             case fx.ConnectCaller():
                 self._post(ev.CommandFailed(effect.session, "take_over", why))
+            case fx.Narrow():
+                self._post(ev.CommandFailed(effect.session, "narrow", why))
             case fx.HangUp():
                 # "No such channel": the leg was gone before its hang-up was heard of.
                 self._post(ev.HungUp(self.name, effect.leg, ""))
@@ -373,6 +375,10 @@ class SwitchNode:
     @_do.register
     def _remember_recording(self, effect: fx.RememberRecording) -> None:
         self.link.api(cmd.uuid_setvar(effect.leg, records.RECORDING, records.dump_mark(effect.mark)))
+
+    @_do.register
+    def _narrow(self, effect: fx.Narrow) -> None:
+        self.link.api(cmd.renegotiate(effect.leg))
 
     @_do.register
     def _hang_up(self, effect: fx.HangUp) -> None:

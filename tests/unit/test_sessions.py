@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -220,10 +221,78 @@ def test_a_new_rate_of_the_agent_sets_the_eavesdrop_up_again(world: World, wide:
     assert (world.gate(session), world.session(session).mode) == (gate, mode)
 
 
-def test_a_coach_above_the_agents_new_rate_is_dropped(world: World, wide: Call) -> None:
-    coached_by(world, wide, 16000)
+def ends(effects: Iterable[fx.Effect]) -> list[str]:
+    """Why sessions have ended."""
+    return [each.reason for each in effects if isinstance(each, fx.SessionEnded)]
+
+
+@pytest.mark.parametrize("mode", [Mode.LISTEN, Mode.WHISPER, Mode.BARGE])
+def test_a_coach_above_the_agents_new_rate_is_offered_another_codec(world: World, wide: Call, mode: Mode) -> None:
+    session = coached_by(world, wide, 16000, mode)
+    gate = world.gate(session)
+    world.prompt = False
     effects = world.feed(ev.RateChanged(NODE, "a1", 8000))
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["codec_mismatch"]
+    assert [type(each) for each in effects if isinstance(each, fx.Narrow | fx.Attach)] == [fx.Narrow]
+    assert world.gate(session) is Gate.CLOSED
+    assert ends(world.feed(ev.RateChanged(NODE, "a1", 8000))) == []  # said again: he is given his time
+    world.mode(session, mode)
+    world.prompt = True
+    said, world.pending = world.pending, []
+    effects = world.feed(*said)
+    assert len([each for each in effects if isinstance(each, fx.Attach)]) == 1
+    assert (world.gate(session), world.session(session).mode) == (gate, mode)
+    world.wait(10)
+    assert world.session(session).phase is Phase.ATTACHED
+
+
+def test_who_attaches_next_does_not_wait_for_a_phone_that_thinks_it_over(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    other = world.start(wide, coach("dora"))
+    world.feed(ev.RateChanged(NODE, other.leg, 8000, renewed=True))
+    world.answer(other)
+    world.narrows = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    assert (world.session(session).phase, world.session(other).phase) == (Phase.CONNECTED, Phase.ATTACHED)
+
+
+def test_a_phone_that_does_not_take_another_codec_is_dropped(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    world.narrows = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    effects = world.wait(RULES.narrow_timeout)
+    assert ends(effects) == ["codec_mismatch"]
+    assert fx.HangUp(NODE, session.leg) in effects
+
+
+def test_a_phone_that_hangs_up_when_it_is_offered_another_codec(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    world.narrows = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    assert ends(world.feed(ev.HungUp(NODE, session.leg, "NORMAL_CLEARING"))) == ["codec_mismatch"]
+
+
+def test_a_switch_that_cannot_offer_another_codec(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    world.narrows = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    assert ends(world.feed(ev.CommandFailed(session.id, "narrow", "-ERR"))) == ["codec_mismatch"]
+
+
+def test_a_phone_that_insists_is_asked_once(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    world.feed(ev.RateChanged(NODE, "a1", 8000))
+    assert world.gate(session) is Gate.AGENT
+    effects = world.feed(ev.RateChanged(NODE, session.leg, 16000, renewed=True))
+    assert ends(effects) == ["codec_mismatch"]
+    assert session.leg not in world.coaches
+
+
+def test_a_connection_that_is_lost_meanwhile(world: World, wide: Call) -> None:
+    session = coached_by(world, wide, 16000)
+    world.narrows = False
+    world.feed(ev.RateChanged(NODE, "a1", 8000), ev.NodeLost(NODE, "reset"))
+    assert ends(world.wait(RULES.narrow_timeout)) == []
+    assert world.session(session).narrow_until is None
 
 
 def test_a_new_rate_of_the_coach_sets_the_eavesdrop_up_again(world: World, wide: Call) -> None:
@@ -241,8 +310,8 @@ def test_a_new_rate_of_the_coach_sets_the_eavesdrop_up_again(world: World, wide:
     world.prompt = True
     world.feed(ev.RateChanged(NODE, "a1", 8000))
     assert world.gate(session) is Gate.AGENT
-    effects = world.feed(ev.RateChanged(NODE, session.leg, 16000))
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["codec_mismatch"]
+    world.feed(ev.RateChanged(NODE, session.leg, 16000))  # above the agent's: it is offered 8 kHz
+    assert (world.gate(session), world.session(session).rate) == (Gate.AGENT, 8000)
 
 
 def test_a_mode_asked_for_while_attaching_outlasts_a_new_rate(world: World, wide: Call) -> None:

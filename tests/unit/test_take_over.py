@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import Conflict
-from ccwhisper.coaching.model import Call, Follow, call_id
+from ccwhisper.coaching.model import Call, Follow, Session, call_id
 from ccwhisper.coaching.modes import Mode
-from tests.unit.world import NODE, World, agent_leg, caller_leg, coach
+from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach
 
 pytestmark = pytest.mark.unit
 
@@ -29,6 +31,72 @@ def test_take_over(world: World, call: Call) -> None:
     assert other.id not in world.state.sessions
     assert session.id not in world.state.sessions
     assert not [each for each in world.take(fx.HangUp) if each.leg == session.leg]
+
+
+# A browser has another codec before it is bridged
+
+
+@pytest.fixture
+def browser(world: World, call: Call) -> Session:
+    """A session of a page, in the middle of a take-over: its codec has been asked for."""
+    session = world.coached(call, coach(devices=("f0@browser.invalid",)))
+    world.prompt = False
+    world.feed(cmd.TakeOver(session.coach, session.id))
+    assert [each.leg for each in world.take(fx.Narrow)] == [session.leg]
+    assert world.take(fx.ConnectCaller) == []
+    return session
+
+
+def test_a_browser_is_bridged_when_it_has_the_codec_for_it(world: World, browser: Session) -> None:
+    world.feed(*world.pending)
+    assert [each.caller for each in world.take(fx.ConnectCaller)] == ["c1"]
+    world.feed(ev.RateChanged(NODE, browser.leg, 8000, renewed=True))  # said once more
+    assert world.take(fx.ConnectCaller) == []
+
+
+def test_a_browser_that_has_it_already_is_bridged_at_once(world: World, call: Call) -> None:
+    world.legs["a1"] = replace(world.legs["a1"], rate=16000)
+    session = world.coached(call, coach(devices=("f0@browser.invalid",)))
+    world.feed(ev.RateChanged(NODE, session.leg, 16000))
+    assert len(world.take(fx.Narrow)) == 1
+    world.feed(cmd.TakeOver(session.coach, session.id))
+    assert (len(world.take(fx.Narrow)), len(world.take(fx.ConnectCaller))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        ev.Held(NODE, "a1"),
+        ev.Unbridged(NODE, "a1", "c1"),
+        ev.HungUp(NODE, "a1", "NORMAL_CLEARING"),
+        ev.HungUp(NODE, "c1", "NORMAL_CLEARING"),
+    ],
+)
+def test_a_caller_who_is_elsewhere_by_then_is_left_alone(world: World, browser: Session, fact: ev.Fact) -> None:
+    world.feed(fact)
+    world.prompt = True
+    said, world.pending = world.pending, []
+    world.feed(*said)
+    assert world.take(fx.ConnectCaller) == []
+    assert world.endings() == ["take_over_failed"]
+
+
+@pytest.mark.parametrize("how", ["silent", "refused", "hung up"])
+def test_a_browser_that_does_not_take_it_leaves_the_caller_with_the_agent(
+    world: World, browser: Session, how: str
+) -> None:
+    world.pending.clear()
+    world.prompt = True
+    match how:
+        case "silent":
+            world.wait(RULES.narrow_timeout)
+        case "refused":
+            world.feed(ev.CommandFailed(browser.id, "narrow", "-ERR"))
+        case _:
+            world.feed(ev.HungUp(NODE, browser.leg, "NORMAL_CLEARING"))
+    assert world.endings() == ["take_over_failed"]
+    assert world.take(fx.ConnectCaller) == []
+    assert {each.leg for each in world.take(fx.HangUp)} <= {browser.leg}
 
 
 def test_a_take_over_that_the_switch_refuses_ends_the_session(world: World, call: Call) -> None:

@@ -85,6 +85,7 @@ class World:
     counter: int = 0
     prompt: bool = True  # what the switch says in answer to effects arrives at once; else it waits in `pending`
     pending: list[ev.Fact] = field(default_factory=list)
+    narrows: bool = True  # a phone that is offered 8 kHz takes it
 
     # --- feeding -----------------------------------------------------------------------------------------------------
 
@@ -201,6 +202,8 @@ class World:
                 if leg and effect.target in self.legs:
                     leg.target, leg.gate, leg.parked, leg.record = effect.target, Gate.CLOSED, False, effect.record
                     self.pending.append(ev.EavesdropStarted(NODE, effect.target))
+            case fx.Narrow() if effect.leg in self.coaches and self.narrows:
+                self.pending.append(ev.RateChanged(NODE, effect.leg, 8000, renewed=True))
             case fx.TellGate():
                 leg = self.coaches.get(effect.leg)
                 if leg:
