@@ -181,21 +181,6 @@ def one(connection: Connection, installation: str, recording: str) -> tuple[Entr
     return _entries(connection, installation, [row])[0], result
 
 
-def queues(connection: Connection, installation: str) -> tuple[str | None, ...]:
-    """Of which there are finished ones."""
-    mine = RECORDING.c.installation == installation, RECORDING.c.state == "ready"
-    return tuple(connection.execute(select(RECORDING.c.queue).where(*mine).distinct()).scalars())
-
-
-def before(
-    connection: Connection, installation: str, queue: str | None, until: datetime, limit: int
-) -> tuple[Entry, ...]:
-    """Finished ones of a queue that began before this, the oldest first."""
-    mine = RECORDING.c.installation == installation, RECORDING.c.state == "ready", RECORDING.c.started_at < until
-    query = select(RECORDING).where(*mine, RECORDING.c.queue == queue).order_by(RECORDING.c.started_at).limit(limit)
-    return _entries(connection, installation, connection.execute(query).all())
-
-
 def tallies(
     connection: Connection, installation: str, queues: frozenset[str] | None, since: datetime | None
 ) -> tuple[Tally, ...]:

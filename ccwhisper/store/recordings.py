@@ -84,14 +84,6 @@ class Recordings:
         """It is deleted. What stays is that it was, when, in which queue and with which agents."""
         self._write(lambda it: entries.forget(it, self._installation, recording))
 
-    def queues(self) -> tuple[str | None, ...]:
-        """Of which there are finished ones; None: of calls of no queue."""
-        return self._read(lambda it: entries.queues(it, self._installation))
-
-    def before(self, queue: str | None, until: datetime, limit: int = 100) -> tuple[Entry, ...]:
-        """Finished ones of a queue that began before this, the oldest first; None: of calls of no queue."""
-        return self._read(lambda it: entries.before(it, self._installation, queue, until, limit))
-
     # --- what is asked -----------------------------------------------------------------------------------------------
 
     def search(self, wanted: Wanted, after: str | None = None, limit: int = 50) -> EntryPage:

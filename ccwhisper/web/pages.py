@@ -31,9 +31,9 @@ _PAGE: Final = """<!doctype html>
 
 
 def pages(frames: Sequence[str] = ()) -> Blueprint:
-    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``, the administrator's pages at ``/admin``, recordings
-    at ``/review``.
-    `frames` are the origins that may show the panel in a frame of theirs; the others are shown in nobody's."""
+    """The supervisor's dashboard at ``/``, the agent's panel at ``/agent``, the administrator's pages at ``/admin``,
+    recordings at ``/review``. `frames` are the origins that may show the panel in a frame of theirs; the others are
+    shown in nobody's."""
     made = Blueprint("pages", __name__)
 
     @made.get("/", provide_automatic_options=False)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection
 
@@ -17,6 +18,7 @@ from ccwhisper.store.database import Database
 from ccwhisper.store.recorder import public_id
 from tests.browser.centre import Centre
 from tests.e2e.tones import COACH, coach, recording
+from tests.unit.tapes import Tape
 
 _LONG: dict[Path, Result] = {}
 
@@ -43,6 +45,10 @@ class Recorder:
         with self._writing() as connection:
             entries.keep(connection, self._installation, _LONG[self._state], {})
         return _LONG[self._state]
+
+    def tape(self, seconds: float) -> Tape:
+        """What a switch and a service leave of a call, for the service that runs to find."""
+        return Tape(self._state / "recordings", seconds, str(uuid4()))
 
     def failed(self, name: str, reason: str, at: float = 1_790_000_500.0) -> None:
         """One that could not be made."""

@@ -17,6 +17,7 @@ from tests.browser.centre import Centre, until
 from tests.browser.conftest import PHONE, WIDE
 from tests.browser.recorded import Recorder
 from tests.e2e.tones import COACH, HERTZ, SECOND, coach
+from tests.unit import tapes
 
 pytestmark = pytest.mark.browser
 
@@ -64,8 +65,13 @@ def recorder(centre: Centre) -> Iterator[Recorder]:
 def review(centre: Centre, open_page: Open) -> Callable[..., Page]:
     """Opens the page for a reviewer: the list, or one recording."""
 
-    def opened(recording: str = "", size: dict[str, int] = WIDE, sub: str = "rita", more: tuple[str, ...] = ()) -> Page:
-        token = centre.service.token(sub, name=sub.title(), permissions=[REVIEW, *more], roles=[])
+    def opened(
+        recording: str = "",
+        size: dict[str, int] = WIDE,
+        sub: str = "rita",
+        more: tuple[str, ...] = (),
+    ) -> Page:
+        token = centre.service.token(sub, name=sub.title(), permissions=[REVIEW, *more], roles=[], queues=["*"])
         page = open_page(token, "/review", size=size)
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         page.context.add_init_script(EARS)
@@ -244,6 +250,32 @@ def test_one_opening_is_one_row_of_the_trail(centre: Centre, recorder: Recorder,
     hears(page, CALLER, AGENT, GRACE, ALAN)
     assert until(rows) == ["play"]
     api.close()
+
+
+def test_what_a_switch_has_recorded_is_made_and_heard(recorder: Recorder, review: Callable[..., Page]) -> None:
+    """From raw tracks and a journal, through the service's own work, to the ear."""
+    tape = recorder.tape(seconds=30.0)
+    tape.coach("s1", 1.0, [(3.0, 28.0)])
+    tape.write()
+    page = review()
+    row = page.locator("tbody tr")
+
+    def ready() -> bool:
+        page.get_by_role("button", name="Search").click()
+        return row.count() == 1 and "0:30" in row.inner_text()
+
+    until(ready, 2 * PATIENCE)
+    row.get_by_role("link").click()
+    expect(page.get_by_role("region", name="What happened")).to_contain_text("Carl")
+    play(page)
+    page.keyboard.press("3")
+    heard_now = [float(tapes.CALLER), float(tapes.AGENT), float(tapes.COACH)]
+    until(lambda: page.evaluate(HEARD, heard_now) == [tapes.COACH], PATIENCE)
+    page.keyboard.press("3")
+    page.keyboard.press("Home")
+    page.keyboard.press("1")
+    until(lambda: page.evaluate(HEARD, heard_now) == [tapes.CALLER], PATIENCE)
+    until(lambda: not tape.call.exists())  # it is not needed any more
 
 
 # --- finding ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,17 +214,6 @@ def test_bleed_is_counted_by_agent_and_headset(database: Database, listed: Recor
     assert [each.routing for each in listed.tallies(frozenset({"support@default"}), None)] == [0, 0, 0]
     since = datetime.fromtimestamp(NOON + 7, UTC)
     assert [(each.headset, each.measured) for each in listed.tallies(None, since)] == [("Model 60", 1)]
-
-
-def test_finished_ones_of_a_queue_that_are_old(listed: Recordings) -> None:
-    for number in (1, 2, 3):
-        listed.keep(result(number))
-    listed.keep(result(4, queue=None))
-    listed.state("r0", "failed", start=START)
-    until = datetime.fromtimestamp(NOON + 3, UTC)
-    assert set(listed.queues()) == {None, "support@default"}
-    assert [each.id for each in listed.before("support@default", until)] == ["r1", "r2"]
-    assert [each.id for each in listed.before(None, until + timedelta(days=1))] == ["r4"]
 
 
 def test_another_installation_s_are_not_ours(database: Database, listed: Recordings) -> None:
