@@ -22,7 +22,7 @@ import pytest
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
 from ccwhisper.recording import backlog as queue
 from ccwhisper.recording import journal as log
-from ccwhisper.recording import work
+from ccwhisper.recording import process, work
 from ccwhisper.recording.backlog import Asked, Backlog, Where
 from ccwhisper.recording.index import Entry, EntryPage, Person, State, Wanted
 from ccwhisper.recording.job import Job
@@ -31,12 +31,13 @@ from ccwhisper.recording.process import Processes
 from ccwhisper.recording.result import Problem, Result, decoded
 from ccwhisper.store.database import Database
 from ccwhisper.store.recordings import Recordings
+from tests.e2e.backlog_process import AT_ONCE
 from tests.unit.tapes import ID, Tape, killed
 from tests.unit.test_recording_result import RESULT
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE = 90.0
+PATIENCE = 120.0
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -166,7 +167,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(process, "_COMMAND", AT_ONCE)
     made = Scene(tmp_path)
     yield made
     for each in made.backlogs:
@@ -398,8 +400,6 @@ def test_what_cannot_be_deleted_is_not_said_to_be(scene: Scene, monkeypatch: pyt
 
 
 def test_a_worker_has_none_of_the_services_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ccwhisper.recording import process
-
     for name in ("CCWHISPER_JWT_SECRET", "CCW_S3_KEY", "CCW_OTHER", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "a-secret")
     monkeypatch.setattr(
@@ -422,8 +422,6 @@ def test_a_worker_has_none_of_the_services_secrets(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_a_process_that_fails_says_how(monkeypatch: pytest.MonkeyPatch, script: str, text: str) -> None:
-    from ccwhisper.recording import process
-
     monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-c", script))
     outcome = Processes(patience=0.4 if "sleep" in script else PATIENCE).run(Job("scan", (), {}))
     assert (outcome["ok"], outcome["code"], outcome["final"]) == (False, "worker_failed", False)
@@ -450,6 +448,7 @@ from pathlib import Path
 from ccwhisper.recording import mp4, places, work
 
 left = int(sys.argv[1])
+work.NICE = 0
 
 def step():
     global left
@@ -474,6 +473,7 @@ work.main()
 """
 
 
+@pytest.mark.timeout(600)
 def test_a_worker_that_dies_at_any_step_has_lost_nothing(tmp_path: Path) -> None:
     """Before and after each step: either the raw tracks are there, or the file is, whole, and the result with it."""
     outcomes = set()
@@ -504,12 +504,7 @@ def test_a_worker_that_dies_at_any_step_has_lost_nothing(tmp_path: Path) -> None
 def test_two_at_once_are_one(scene: Scene) -> None:
     """A worker that a service left behind, and the one of the service that came after."""
     scene.tape(seconds=60.0).write()
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-m", "ccwhisper.recording.work"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for _ in range(2)
-    ]
+    both = [subprocess.Popen(AT_ONCE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
     for each in both:
         assert each.stdin is not None
         each.stdin.write(job(scene).dumped())
@@ -527,6 +522,7 @@ def test_two_at_once_are_one(scene: Scene) -> None:
     assert Processes().run(job(scene))["ok"]
 
 
+@pytest.mark.timeout(600)
 def test_whoever_is_killed_nothing_is_lost(scene: Scene) -> None:
     """Services and their workers end at any moment of the work on 32 recordings; then one is let."""
     names = [str(UUID(int=number)) for number in range(32)]
