@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -37,3 +38,16 @@ def descendants(pid: int) -> list[int]:
     for each_pid in found:
         found += below[each_pid]
     return found
+
+
+def busy(seconds: float) -> float:
+    """Which share of all cores' time is used in the next `seconds` (proc(5), /proc/stat)."""
+    total, idle = _times()
+    time.sleep(seconds)
+    total_after, idle_after = _times()
+    return 1 - (idle_after - idle) / max(1, total_after - total)
+
+
+def _times() -> tuple[int, int]:
+    fields = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(fields), fields[3] + fields[4]

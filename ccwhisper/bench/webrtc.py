@@ -10,7 +10,8 @@
 The microphone is Chromium's own, which plays a file: a made-up voice. What it plays is taken down in the page with the
 times of Chromium's audio device, and sought in what the agent's phone got. Both clocks are CLOCK_MONOTONIC; `_browser`
 says how they are tied. The agents' callers are silent, so whatever an agent hears is his coach. 20 coaches are 20 pages
-of one Chromium, of which one is measured; the others whisper, too, but are not drawn, for nobody looks at them. Takes
+of one Chromium, of which one is measured; the others whisper, too, but are not drawn, for nobody looks at them. Where
+the machine does not carry 20, as two cores may not, it is said how many it does, and those are measured. Takes
 six minutes; with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few to be figures.
 """
 
@@ -30,7 +31,7 @@ import numpy as np
 from ccwhisper.bench import Figure
 from ccwhisper.bench._browser import Chromium, Dashboard, chromium
 from ccwhisper.bench._crowd import AGENT, FIRST, Crowd, configuration, copy_configuration, populate
-from ccwhisper.bench._process import cpu_seconds
+from ccwhisper.bench._process import busy, cpu_seconds
 from ccwhisper.bench._relay import Relay, kbits
 from ccwhisper.bench._speech import Edge, Mark, marks, onset, tail, voice
 from ccwhisper.proof.node import PrivateNode
@@ -45,6 +46,9 @@ WIRE_KBITS: Final = 45.0
 
 CLIPPED_MS: Final = 20.0
 """What may be missing of the first syllable, p95: less than a packet is not noticed."""
+
+FULL: Final = 0.8
+"""The share of the machine's time from which on no more coaches come: what is measured beyond it is the machine."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,10 @@ class Bench:
         scene = silent_call(stage)
         processes = Processes(stage, browser)
         before = processes.shares(self.plan.steady)
-        others = []
-        for each in range(FIRST, FIRST + level - 1):
-            other = browser.open(stage.service, f"coach{each}", heard=False)
-            other.listen(AGENT.format(each))
-            other.whisper()
-            other.hide()
-            others.append(other)
+        others = self._others(stage, browser, level - 1)
+        if level > 1:
+            there, level = level, len(others) + 1
+            self.figures.append(Figure(f"coaches that this machine carries, of {there}", level, "pages"))
         dashboard = browser.open(stage.service, "carla")
         heard = Heard()
         for _ in range(self.plan.sessions):
@@ -136,6 +137,19 @@ class Bench:
             self.figures.append(
                 Figure(f"{coaches(level)}, {who}, CPU per coach", round(mine / level, 2), "% of a core")
             )
+
+    def _others(self, stage: Stage, browser: Chromium, count: int) -> list[Dashboard]:
+        """Pages that whisper and that nobody looks at: so many, or as many as leave the machine some time to spare."""
+        others: list[Dashboard] = []
+        for each in range(FIRST, FIRST + count):
+            other = browser.open(stage.service, f"coach{each}", heard=False)
+            other.listen(AGENT.format(each))
+            other.whisper()
+            other.hide()
+            others.append(other)
+            if busy(1.0) > FULL and busy(2.0) > FULL:  # more than what opening it took
+                break
+        return others
 
     def _session(self, dashboard: Dashboard, scene: Scene, heard: Heard) -> None:
         """Listen, whisper for a while, press and release some times, leave."""
