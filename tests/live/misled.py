@@ -46,11 +46,26 @@ def wide_coach() -> None:
     translate._number = lambda text: 8000 if real(text) == 16000 else real(text)
 
 
+def wide_browser() -> None:
+    """The same with Opus as wide as it can be, and for browsers only."""
+    usual = commands.originate
+    originating(absolute_codec_string="opus@48000h@20i")
+    wide = commands.originate
+
+    def originate(*given: Any, **more: Any) -> commands.Command:
+        return (wide if isinstance(given[1], commands.Registration) else usual)(*given, **more)
+
+    commands.originate = originate
+    real = translate._number
+    translate._number = lambda text: 8000 if (real(text) or 0) > 8000 else real(text)
+
+
 MISLED: dict[str, Callable[[], None]] = {
     **FAULTS,
     "uuid_broadcast as the beep": broadcast_beep,
     "keys that the eavesdrop obeys": lambda: originating(keys=False, eavesdrop_enable_dtmf="true"),
     "a wide coach": wide_coach,
+    "a wide browser": wide_browser,
 }
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Coaches' browsers over https: the service's own certificate, TURN servers, and the choice between desk phone and
-browser."""
+"""Coaches' browsers over https: the service's own certificate, TURN servers, the choice between desk phone and browser,
+and a service that hangs under all that."""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ccwhisper.proof.node import PrivateNode
-from ccwhisper.proof.stage import Scene, Stage, wait_until
+from ccwhisper.proof.stage import SILENT, TONES, Scene, Stage, wait_until
 from tests.live.test_browser_phone import PATIENCE, coach_legs, hear, lamp, listening
 from tests.scenarios.stage import DEADMAN
 
@@ -157,3 +159,54 @@ def test_every_open_page_has_one_registration(stage: Stage, open_page: Callable[
     wait_until("the other has one", registered(1), PATIENCE)
     pages[1].close()
     wait_until("nobody has one", registered(0), PATIENCE)
+
+
+def test_a_service_that_hangs_under_a_browser_is_noticed_by_no_agent(
+    stage: Stage, open_page: Callable[..., Page]
+) -> None:
+    """Stopped in a push-to-talk that is held: agents register and call as before, the switch closes the gate by itself,
+    and afterwards everything goes on."""
+    scene = stage.call()
+    page = open_page(devices=[])
+    speak_with(page, "This browser")
+    pushing(stage, scene, page)
+    (leg,) = coach_legs(stage)
+    phone = stage.phone("1002", stage.tone("colleague"))
+    before = registered_and_called(stage, phone)
+    process = stage.service.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        during = registered_and_called(stage, phone)
+        wait_until("the switch closes the gate", lambda: not agent_hears(stage, scene, "carla"), PATIENCE)
+        hear(stage, scene, caller={"agent"}, agent={"caller"})
+    finally:
+        process.send_signal(signal.SIGCONT)
+    page.keyboard.up(" ")
+    stage.said.append(f"agent registers and is called, ms: {before} with the service, {during} with a stopped one")
+    lamp(page, "Nobody hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller"})
+    page.keyboard.down(" ")
+    lamp(page, "Agent 1001 hears you")
+    hear(stage, scene, caller={"agent"}, agent={"caller", "carla"})
+    page.keyboard.up(" ")
+    assert coach_legs(stage) == [leg]
+    left(page)
+
+
+def agent_hears(stage: Stage, scene: Scene, name: str) -> bool:
+    return stage.listen({"agent": scene.agent}, {name: TONES[name]})["agent"][name] > SILENT
+
+
+def registered_and_called(stage: Stage, phone: Any) -> tuple[int, int]:
+    """An agent signs out and in, and gets a call: how long each took, in ms."""
+    phone.unregister()
+    began = time.monotonic()
+    phone.register()
+    signed_in = time.monotonic()
+    caller = stage.caller_phone("second").dial("2002")
+    caller.wait("up", PATIENCE)
+    phone.wait_call(PATIENCE).wait("up", PATIENCE)
+    called = time.monotonic()
+    caller.hangup()
+    return round((signed_in - began) * 1e3), round((called - signed_in) * 1e3)

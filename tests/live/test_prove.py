@@ -205,9 +205,12 @@ def test_where_frames_are_coded_anew_the_spectrum_says_it(node: PrivateNode) -> 
         ("a barge kept over a re-bridge", "rebridge", {"leak.next-caller"}),
         ("keys that the eavesdrop obeys", "keypad", {"keypad.moved-gate"}),
         ("a wide coach", "matrix", {"codec.coach-too-wide", "sound.garbled"}),
+        ("a wide browser", "browser", {"codec.coach-too-wide", "sound.garbled"}),
     ],
 )
 def test_a_fault_of_the_service_is_found(node: PrivateNode, fault: str, part: str, found: Collection[str]) -> None:
+    if part == "browser" and not chromium():
+        pytest.skip("there is no Chromium")
     site = direct(node)
     site.coach = replace(site.coach, codecs=WIDE)
     record = proved(site, part, fault=fault)
@@ -253,6 +256,7 @@ def wrong(freeswitch: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         f'<action application="bridge" data="user/1003@$${{ccw_domain}}"/></condition></extension>'
         for number, name in AWAY.items()
     )
+    edited(conf / "sip_profiles/browsers.xml", ("any_v[46].auto", "203.0.113.1/32"))
     edited(conf / "dialplan/from-trunk.xml", (r'<extension name="caller"', f'{away}<extension name="caller"'))
     with PrivateNode(binary=freeswitch, conf=conf) as node:
         yield node
@@ -264,12 +268,15 @@ WRONG: dict[str, tuple[dict[str, Any], str, set[str]]] = {
     **{name: ({"agent": "1003", "number": number}, "matrix", {"media.not-in-switch"}) for number, name in AWAY.items()},
     "eavesdrop_whisper_aleg": ({"coach": "9002"}, "matrix", {"leak.caller-hears-coach"}),
     "a wide coach": ({"coach": "9003"}, "matrix", {"codec.coach-too-wide"}),
+    "no browser's address is good enough": ({}, "browser", {"coach.not-attached"}),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_with_a_node_is_found(wrong: PrivateNode, what: str) -> None:
     how, part, found = WRONG[what]
+    if part == "browser" and not chromium():
+        pytest.skip("there is no Chromium")
     site = direct(wrong, how.get("agent", "1001"), how.get("coach", "9001"))
     site.coach = replace(site.coach, codecs=WIDE)
     site.number = how.get("number", site.number)
