@@ -36,6 +36,9 @@ LOOK: Final = 5.0
 KEEPING: Final = 3600.0
 """Seconds between looks for what was kept long enough, and for raw tracks of which nobody knows."""
 
+AGAIN: Final = 60.0
+"""Seconds until that is tried again where it could not be done."""
+
 PAUSES: Final = (10.0, 3600.0)
 """Seconds until a recording is tried again, at first and at most."""
 
@@ -152,6 +155,9 @@ class Backlog:
         """End what runs; it is done again."""
         self._processes.stop()
         gevent.killall(self._greenlets, timeout=5)
+        if self._pool is not None:
+            with suppress(gevent.Timeout), gevent.Timeout(1):  # a look into a folder may hang
+                self._pool.kill()
 
     def wake(self) -> None:
         """Look now."""
@@ -187,8 +193,8 @@ class Backlog:
             for step in (self._look, self._keep_house):
                 try:
                     step()
-                except Unavailable as error:
-                    logger.warning("the list of recordings waits: %s", error.message)
+                except Unavailable:  # the index has said so; what can be done without it is done
+                    continue
                 except Exception:
                     logger.exception("the queue of recordings stumbled")
             self._wake.wait(self._look_seconds)
@@ -315,9 +321,10 @@ class Backlog:
     def _keep_house(self) -> None:
         if time.monotonic() - self._kept_at < KEEPING:
             return
-        self._kept_at = time.monotonic()
+        self._kept_at = time.monotonic() - KEEPING + AGAIN  # unless it comes to its end
         self._orphans()
         self._outdated()
+        self._kept_at = time.monotonic()
 
     def _orphans(self) -> None:
         """Raw tracks without a journal are listed; nobody deletes what he does not know."""
