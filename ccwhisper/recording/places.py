@@ -146,7 +146,6 @@ class Folder:
                     with contextlib.suppress(FileNotFoundError):
                         yield path.relative_to(self.folder).as_posix(), path.stat().st_mtime
 
-
     def _there(self) -> None:
         if not self.folder.is_dir():
             raise PlaceError("place_unreachable", f"there is no folder {self.folder}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import av
 import numpy as np
@@ -255,22 +253,6 @@ def test_what_players_show(tape: Tape, codec: mp4.Codec) -> None:
     ]
     assert (result.size, len(result.sha256)) == (path.stat().st_size, 64)
     assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")  # a player begins before it has all
-
-
-@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there is no ffprobe here")
-def test_what_ffprobe_shows(tape: Tape) -> None:
-    tape.coach("s1", 3.0, [(5.0, 6.0)])
-    _, path = made(tape, Wish(language="eng"))
-    words = ["ffprobe", "-v", "error", "-of", "json", "-select_streams", "a", "-show_streams", "-show_chapters"]
-    said: dict[str, Any] = json.loads(
-        subprocess.run([*words, "-show_format", path], capture_output=True, check=True).stdout
-    )
-    call, coach = said["streams"]
-    assert (call["channels"], call["disposition"]["default"]) == (2, 1)
-    assert (coach["channels"], coach["disposition"]["default"]) == (1, 0)
-    assert (coach["tags"]["language"], coach["tags"]["handler_name"]) == ("eng", "Coach Carl")
-    assert [each["tags"]["title"] for each in said["chapters"]][:2] == ["Call, sales", "Ada"]
-    assert float(said["format"]["duration"]) == pytest.approx(12.0, abs=0.05)
 
 
 def test_many_moments_at_once_are_one_chapter_with_a_length(tape: Tape) -> None:
