@@ -24,6 +24,9 @@ BACKLOG: Final = 20_000
 RETRY: Final = 1.0
 """Seconds between tries while it takes none."""
 
+FEW, LATE: Final = 20, 1.0
+"""Of fewer events even the quickest may have waited, for up to so many seconds, for a service that has just started."""
+
 LOOKS: Final = 200
 """Of so many events of a node the quickest says how its clock differs from ours."""
 
@@ -42,7 +45,9 @@ class Clocks:
     def there(self, node: NodeName, at: float) -> float:
         """What the node's clock showed at our time `at`."""
         found = self._found.get(node)
-        return at - min(found) if found else at
+        if not found or (len(found) < FEW and 0 <= min(found) < LATE):
+            return at
+        return at - min(found)
 
 
 class Scribe:

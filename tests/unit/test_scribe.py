@@ -189,6 +189,10 @@ def test_the_quickest_event_says_how_clocks_differ() -> None:
     for late in (0.4, 0.001, 0.2):
         clocks.heard("n", 100.0 + late, 40.0)
     assert clocks.there("n", 200.0) == pytest.approx(139.999)
+    for count in range(scribe.FEW):
+        assert clocks.there("near", 200.0) == 200.0, f"{count} events that were late say little"
+        clocks.heard("near", 100.4, 100.0)
+    assert clocks.there("near", 200.0) == pytest.approx(199.6)
     assert clocks.there("other", 200.0) == 200.0
 
 
