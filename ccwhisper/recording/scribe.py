@@ -24,7 +24,8 @@ BACKLOG: Final = 20_000
 RETRY: Final = 1.0
 """Seconds between tries while it takes none."""
 
-FEW, LATE: Final = 20, 1.0
+FEW: Final = 20
+LATE: Final = 1.0
 """Of fewer events even the quickest may have waited, for up to so many seconds, for a service that has just started."""
 
 LOOKS: Final = 200
