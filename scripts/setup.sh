@@ -19,6 +19,7 @@ find_python() {
 }
 
 has_chromium() { [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null; }
+has_firefox() { [ -n "${FIREFOX:-}" ] || command -v firefox-esr >/dev/null || command -v firefox >/dev/null; }
 
 debian_packages() { # the packages that are named, if this is root on Debian; else a line that says what is missing
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
