@@ -192,25 +192,35 @@ def test_a_page_that_slept_gets_another_ticket(recorder: Recorder, review: Calla
     play(page)
     hears(page, CALLER, AGENT, GRACE)
     page.context.clear_cookies()
-    page.evaluate("() => elements.forEach((each) => each.load())")  # what they had is forgotten
+    # Under another name of theirs, or the browser would take the tracks from its memory.
+    page.evaluate("() => elements.forEach((each) => { each.src = each.src.replace(/([0-9]+)$/, '0$1'); })")
     page.get_by_role("region", name="Tracks").get_by_role("group", name="Caller").locator(".track").click()
     until(lambda: clock(page) in {f"5:0{second}" for second in range(10)}, PATIENCE)
     hears(page, CALLER, AGENT, GRACE)
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_a_key_that_is_held_asks_for_no_more_than_it_may(recorder: Recorder, review: Callable[..., Page]) -> None:
+def test_a_key_that_is_held_jumps_no_more_often_than_it_may_ask(
+    recorder: Recorder, review: Callable[..., Page]
+) -> None:
     page = review(recorder.long().id)
-    asked: list[str] = []
-    page.on("request", lambda sent: asked.append(sent.url) if "/tracks/" in sent.url else None)
     play(page)
     hears(page, CALLER, AGENT, GRACE)
-    before = len(asked)
-    for _ in range(40):
-        page.keyboard.press("l")
+    jumps, seconds = page.evaluate(
+        """async () => {
+          let jumps = 0;
+          elements[0].addEventListener("seeking", () => { jumps += 1; });
+          const began = performance.now();
+          for (let count = 0; count < 40; count += 1) {
+            dispatchEvent(new KeyboardEvent("keydown", { key: "l" }));
+            await new Promise((done) => setTimeout(done, 10));
+          }
+          return [jumps, (performance.now() - began) / 1000];
+        }"""
+    )
+    assert 1 <= jumps <= seconds / 0.25 + 2
     until(lambda: clock(page).startswith(("6:4", "6:5")), PATIENCE)
     hears(page, CALLER, AGENT, GRACE)
-    assert len(asked) - before < 40
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
