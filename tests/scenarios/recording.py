@@ -86,7 +86,7 @@ class Tape:
         self.wait_line("ended", begun)
 
     def began(self, file: str) -> float:
-        return float(next(line["at"] for line in self.lines("begun") if line["file"] == file))
+        return float([line["at"] for line in self.lines("begun") if line["file"] == file][0])
 
     def track(self, file: str) -> Float:
         """A file's channels. After a crash of the switch its header is wrong, so it is read to its end."""
@@ -113,8 +113,8 @@ class Tape:
 
     def short(self, file: str) -> float:
         """How many seconds of sound a track lacks: a phone of ours that slipped on a busy machine."""
-        end = next(line["at"] for line in self.lines("ended") if line["file"] == file)
-        return max(0.0, end - self.began(file) - len(self.track(file)) / RATE)
+        end = [line["at"] for line in self.lines("ended") if line["file"] == file][0]
+        return max(0.0, float(end) - self.began(file) - len(self.track(file)) / RATE)
 
     def spoke(self, coach: Coach) -> list[tuple[float, float]]:
         """When a coach's tracks hold anything, in seconds since the epoch."""
@@ -302,6 +302,7 @@ def test_a_service_that_dies_and_starts_again_goes_on_with_it(stage: Stage, tmp_
     tape = Tape(stage, scene, tmp_path)
     carla = stage.coach("carla", scene, "whisper")
     tape.wait_line("gate", gate="agent")
+    tape.wait_line("begun", 2)  # the switch says so a moment later
     stage.service.kill()
     alone = talked()
     stage.service.start()

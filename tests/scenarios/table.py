@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs/scenarios.md"
 SWITCHES = {"protocol": "simulator", "live": "FreeSWITCH"}
-SUBJECTS = ("matrix", "topology", "calls", "frames", "restart", "faults")
+SUBJECTS = ("matrix", "topology", "calls", "frames", "restart", "recording", "faults")
 
 HEAD = """# Scenarios
 
