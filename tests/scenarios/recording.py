@@ -86,7 +86,11 @@ class Tape:
         self.wait_line("ended", begun)
 
     def began(self, file: str) -> float:
-        return float([line["at"] for line in self.lines("begun") if line["file"] == file][0])
+        return self._at("begun", file)
+
+    def _at(self, what: str, file: str) -> float:
+        (at,) = {line["at"] for line in self.lines(what) if line["file"] == file}
+        return float(at)
 
     def track(self, file: str) -> Float:
         """A file's channels. After a crash of the switch its header is wrong, so it is read to its end."""
@@ -113,8 +117,7 @@ class Tape:
 
     def short(self, file: str) -> float:
         """How many seconds of sound a track lacks: a phone of ours that slipped on a busy machine."""
-        end = [line["at"] for line in self.lines("ended") if line["file"] == file][0]
-        return max(0.0, float(end) - self.began(file) - len(self.track(file)) / RATE)
+        return max(0.0, self._at("ended", file) - self.began(file) - len(self.track(file)) / RATE)
 
     def spoke(self, coach: Coach) -> list[tuple[float, float]]:
         """When a coach's tracks hold anything, in seconds since the epoch."""
