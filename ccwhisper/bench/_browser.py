@@ -171,6 +171,7 @@ class Dashboard:
 
     def listen(self, agent: str) -> None:
         """Listen to an agent's call, until the page has been rung and listens."""
+        self.page.locator("input[type=search]").fill(agent)  # rows out of sight are not there
         self.page.get_by_role("button", name=f"Listen to Agent {agent}").click()
         self.page.locator(".modes button:not([disabled])", has_text="Whisper").wait_for()
 

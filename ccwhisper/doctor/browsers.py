@@ -130,7 +130,7 @@ def opus(node: Snapshot) -> Iterator[Finding]:
     ):
         value = settings.get(name, "")
         if not value.isdigit() or not 0 < int(value) <= most:
-            good = 22000 if name == "maxaveragebitrate" else most
+            good = 20000 if name == "maxaveragebitrate" else most
             yield Finding(
                 rule, "opus.conf", f"{name} is {value or 'not set'}",
                 f'{_OPUS}: <param name="{name}" value="{good}"/>; then fs_cli -x "reload mod_opus"',

@@ -95,7 +95,7 @@ def test_a_profile_for_browsers_is_put_in_where_it_is_wanted(conf: Path) -> None
     )
     assert 'data="../sip_profiles/*.xml"/>\n    <!-- ccwhisper node install: browsers -->\n' in sofia
     told = re.findall(r'^\s*<param name="(max\w+)" value="(\d+)"', opus, re.MULTILINE)
-    assert dict(told) == {"maxplaybackrate": "16000", "maxaveragebitrate": "22000"}
+    assert dict(told) == {"maxplaybackrate": "16000", "maxaveragebitrate": "20000"}
     assert len(told) == 2
     assert 'name="complexity" value="10"' in opus
     assert modules.count('module="mod_opus"') == 1
