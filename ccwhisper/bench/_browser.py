@@ -178,7 +178,7 @@ class Dashboard:
     def whisper(self) -> None:
         """Whisper, until the agent hears."""
         self.page.keyboard.press("w")
-        self.lamp("hears you")
+        self.lamp("Agent ")
 
     def push_to_talk(self) -> None:
         """Speak while the key is held, from now on."""
