@@ -142,7 +142,9 @@ def test_every_key_of_the_configuration_is_described() -> None:
     described = {key for row in rows for key in re.findall(r"`([a-z_]+\.[\w.<>]+)`", row.split("|")[1])}
     keys = set()
     for section, field in File.model_fields.items():
-        sections = r"\b(Service|Auth|Store|Node|Coaching|BrowserPhone|Recording|Queue|AgentEntry|Supervisor|Device|Prove)\b"
+        sections = (
+            r"\b(Service|Auth|Store|Node|Coaching|BrowserPhone|Recording|Queue|AgentEntry|Supervisor|Device|Prove)\b"
+        )
         found = re.findall(sections, str(field.annotation))
         assert found, section
         model = getattr(__import__("ccwhisper.settings", fromlist=["File"]), found[-1])
