@@ -424,6 +424,7 @@ def test_comments_are_made_changed_and_taken_back(
     page = review(f"{made.id}&t=12", size=size)
     comments = page.get_by_role("region", name="Comments")
     page.keyboard.press("c")
+    expect(comments.get_by_role("textbox")).to_be_focused()
     page.keyboard.type("<b>Calm</b> m 1 ?")
     page.keyboard.press("Control+Enter")
     said = comments.locator("li")
@@ -464,7 +465,9 @@ def test_echoes_are_reported_and_counted(recorder: Recorder, review: Callable[..
     for text in ("Ada", "Acme 40", "100 %", "-33 dB"):
         expect(counted).to_contain_text(text)
     counted.get_by_role("link").click()
-    expect(page.locator("tbody tr")).to_have_count(0)  # by the id of an agent whom the list does not have as flagged
+    listed = page.get_by_role("table", name="Recordings").locator("tbody tr")
+    expect(listed).to_have_count(1)
+    expect(listed).to_contain_text("Echo")
 
 
 # --- files and rights ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // One recording: its tracks under each other on one time line, what happened when, and what reviewers say of it.
 import { Player } from "./player.js";
 import { Marks, moment, people } from "./recordings.js";
-import { announce, duration, html, Icon, useDesk, useEffect, useMemo, useRef, useState } from "./ui.js";
+import { announce, duration, html, Icon, useDesk, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./ui.js";
 import { parsed, useScheme, Wave } from "./waves.js";
 
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
@@ -167,7 +167,7 @@ function Bleed({ content, jump }) {
     return html`<span class="tag" data-bad=${trace.kind === "routing" || undefined} data-changed=${(trace.kind === "acoustic" && trace.flagged) || undefined}>${trace.kind === "routing" ? "in the call" : "echo"}</span>`;
   };
   return html`<section class="box bleed" aria-label="Echoes"><h2>Echoes of coaches</h2>
-    <p class="faint">Flagged from ${bleed.threshold.toFixed(0)} dB of the coach’s own voice on. “In the call” is a fault of the routing and must not be; an echo comes out of a loud headset.</p>
+    <p class="faint">Flagged from ${bleed.threshold.toFixed(0)} dB of the coach’s own voice on. “In the call” is a fault of the routing; an echo comes out of a loud headset.</p>
     ${!bleed.traces.length && html`<p>No coach could be heard.</p>`}
     ${!!bleed.traces.length && html`<table><thead><tr>${["Coach", "In the", "Found", "Level", "Delay", "Moment"].map((each) => html`<th key=${each} scope="col">${each}</th>`)}</tr></thead>
       <tbody>${bleed.traces.map((trace) => html`<tr key=${`${trace.session} ${trace.channel} ${trace.at} ${trace.kind}`} data-flagged=${trace.flagged || undefined}>
@@ -218,7 +218,7 @@ function Sure({ close, remove }) {
 function useKeys(does) {
   const now = useRef(does);
   now.current = does;
-  useEffect(() => {
+  useLayoutEffect(() => { // whoever sees the page can use its keys
     const down = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       const field = event.target.matches?.("textarea, select, input:not([type=range])");
