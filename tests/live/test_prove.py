@@ -267,7 +267,6 @@ WRONG: dict[str, tuple[dict[str, Any], str, set[str]]] = {
     "recording on the agent's leg": ({"agent": "1002"}, "recording", {"recording.agents-leg"}),
     **{name: ({"agent": "1003", "number": number}, "matrix", {"media.not-in-switch"}) for number, name in AWAY.items()},
     "eavesdrop_whisper_aleg": ({"coach": "9002"}, "matrix", {"leak.caller-hears-coach"}),
-    "a wide coach": ({"coach": "9003"}, "matrix", {"codec.coach-too-wide"}),
     "no browser's address is good enough": ({}, "browser", {"coach.not-attached"}),
 }
 
@@ -283,6 +282,12 @@ def test_what_is_wrong_with_a_node_is_found(wrong: PrivateNode, what: str) -> No
     record = proved(site, part, fault=how.get("fault", ""))
     assert found <= ids(record), record.findings
     assert not record.passed
+
+
+def test_a_coach_whom_the_node_makes_too_wide_is_narrowed_by_the_service(wrong: PrivateNode) -> None:
+    site = direct(wrong, coach="9003")
+    site.coach = replace(site.coach, codecs=WIDE)
+    assert ids(proved(site, "matrix")) == {"jitter-buffer.missing"}
 
 
 def test_what_cannot_be_proved_of_browsers_is_said(wrong: PrivateNode, monkeypatch: pytest.MonkeyPatch) -> None:
