@@ -76,11 +76,11 @@ class Client:
         given = {name: value for name, value in query.items() if value is not None}
         try:
             self._connection.request("GET", self._address(path, urlencode(given)), None, self._headers())
-            response = self._connection.getresponse()
-            if response.status >= 400:
-                raise _refusal(response.status, json.loads(response.read()))
-            while piece := response.read1(65536):
-                yield piece
+            with self._connection.getresponse() as response:
+                if response.status >= 400:
+                    raise _refusal(response.status, json.loads(response.read()))
+                while piece := response.read1(65536):
+                    yield piece
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             self._distrusted(error)
@@ -123,8 +123,10 @@ class Client:
         fresh = self._connection.sock is None
         try:
             self._connection.request(method, address, data, headers)
-            response = self._connection.getresponse()
-            return response.status, response.read()
+            # Closed here, or it would be closed by its finalizer, which swallows the Ctrl-C that strikes just then
+            # (iobase_finalize in CPython clears whatever close() raises).
+            with self._connection.getresponse() as response:
+                return response.status, response.read()
         except KeyboardInterrupt:
             self.close()  # leaving the call is still to be said, and not behind half of something else
             raise
