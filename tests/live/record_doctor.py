@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccwhisper.doctor.reading import read
-from ccwhisper.proof.node import PrivateNode
+from ccwhisper.proof.node import PrivateNode, default_conf
 from ccwhisper.switch.commands import Command
 
 KEPT = Path(__file__).parents[1] / "unit/doctor_answers.json"
@@ -32,8 +32,9 @@ def record(node: PrivateNode) -> dict[str, str | None]:
 
 
 def plain(text: str, node: PrivateNode) -> str:
-    """Without secrets, and without descriptions that nothing goes by."""
+    """Without secrets and places of this machine, and without descriptions that nothing goes by."""
     text = text.replace(node.esl_password, "not-the-real-password").replace(str(node.directory), "/var/lib/freeswitch")
+    text = text.replace(str(default_conf()), "/etc/freeswitch")
     text = re.sub(r'"(?:description|syntax)":"(?:[^"\\]|\\.)*",?', "", text)
     return re.sub(r"\n\s*\n", "\n", text)
 
