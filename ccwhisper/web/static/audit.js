@@ -1,12 +1,12 @@
 // The audit trail: who did what to whom, or was refused it.
-import { announce, html, useEffect, useRef, useState } from "./ui.js";
+import { Pager, usePages } from "./pager.js";
+import { html, useEffect, useRef, useState } from "./ui.js";
 
 const WORDS = ["actor", "agent", "call", "action", "text"];
 const ACTIONS = ["start", "listen", "ask", "mode", "talk", "mute", "unmute", "press", "release", "take_over", "next", "leave", "end", "put_back",
   "beep_failed", "cue", "read_cue", "reply", "hand", "lower_hand", "policy", "tap", "tap_end", "export", "play",
   "export_recording", "delete_recording", "comment", "read"];
 const NOTHING = { from: "", to: "", refused: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
-const PAGE = 50;
 const SHORT = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** A moment as a datetime-local control has it, in the reader's own time zone. */
@@ -144,41 +144,9 @@ function Rows({ rows, open }) {
 
 export function Audit({ api, here }) {
   const query = here.view === "audit" ? here.query : "";
-  const [pages, setPages] = useState([null]); // where each page begins that has been looked at
-  const [found, setFound] = useState(null);
-  const [problem, setProblem] = useState(null);
+  const list = usePages(api, { path: "/audit", name: "rows", query, hash: "#audit" });
+  const { found, rows, busy, setBusy, setProblem, search } = list;
   const [row, setRow] = useState(null);
-  const [busy, setBusy] = useState(false);
-  const [again, setAgain] = useState(0);
-  const search = (next) => {
-    setPages([null]);
-    if (next === query) setAgain(again + 1);
-    else location.hash = next ? `#audit?${next}` : "#audit";
-  };
-  useEffect(() => setPages([null]), [query]);
-
-  const after = pages.at(-1);
-  useEffect(() => {
-    const stop = new AbortController();
-    const wanted = new URLSearchParams(query);
-    wanted.set("limit", PAGE);
-    if (after) wanted.set("after", after);
-    setBusy(true);
-    api.ask("GET", `/audit?${wanted}`, undefined, stop.signal).then(
-      (answer) => {
-        setFound(answer);
-        setProblem(null);
-        setBusy(false);
-        announce(answer.rows.length ? `${answer.rows.length} rows` : "There are no such rows.");
-      },
-      (error) => {
-        if (error.name === "AbortError") return;
-        setProblem(error.message);
-        setBusy(false);
-      },
-    );
-    return () => stop.abort();
-  }, [query, after, again]);
 
   useEffect(() => {
     const key = (event) => {
@@ -198,18 +166,13 @@ export function Audit({ api, here }) {
     setBusy(true);
     api.download(`/audit/export?${wanted}`).catch((error) => setProblem(error.message)).finally(() => setBusy(false));
   };
-  const rows = found?.rows ?? [];
   return html`<main class="audit" aria-busy=${busy}>
     <${Search} query=${query} search=${search} />
-    ${problem && html`<div class="notice" data-bad role="alert"><p>${problem}</p><button type="button" onClick=${() => setAgain(again + 1)}>Try again</button></div>`}
-    <div class="pager">
-      <p class="grow faint">${found && (rows.length ? `Page ${pages.length}, newest first` : "")}</p>
-      <button type="button" disabled=${pages.length < 2 || busy} onClick=${() => setPages(pages.slice(0, -1))}>Newer</button>
-      <button type="button" disabled=${!found?.next || busy} onClick=${() => setPages([...pages, found.next])}>Older</button>
+    <${Pager} list=${list}>
       <span class="gap"></span>
       <button type="button" disabled=${busy} onClick=${() => save("csv")}>Export CSV</button>
       <button type="button" disabled=${busy} onClick=${() => save("jsonl")}>Export JSON Lines</button>
-    </div>
+    <//>
     ${!!rows.length && html`<${Rows} rows=${rows} open=${setRow} />`}
     ${found && !rows.length && html`<p class="empty">There are no such rows.</p>`}
     ${row && html`<${Detail} row=${row} close=${() => setRow(null)} search=${search} />`}

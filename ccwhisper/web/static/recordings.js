@@ -1,8 +1,8 @@
 // The list of recordings, and how often a coach's voice came back through which headset.
-import { announce, duration, html, Icon, useEffect, useRef, useState } from "./ui.js";
+import { Pager, usePages } from "./pager.js";
+import { duration, html, Icon, useEffect, useRef, useState } from "./ui.js";
 import { MODES } from "./words.js";
 
-const PAGE = 50;
 const WORDS = ["text", "agent", "coach", "queue"];
 const NOTHING = { from: "", to: "", mode: "", state: "", flagged: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
 const WHEN = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
@@ -96,48 +96,11 @@ function Rows({ rows }) {
 }
 
 export function Recordings({ api, query }) {
-  const [pages, setPages] = useState([null]);
-  const [found, setFound] = useState(null);
-  const [problem, setProblem] = useState(null);
-  const [busy, setBusy] = useState(false);
-  const [again, setAgain] = useState(0);
-  const search = (next) => {
-    setPages([null]);
-    if (next === query) setAgain(again + 1);
-    else location.hash = next ? `#?${next}` : "#";
-  };
-  useEffect(() => setPages([null]), [query]);
-  const after = pages.at(-1);
-  useEffect(() => {
-    const stop = new AbortController();
-    const wanted = new URLSearchParams(query);
-    wanted.set("limit", PAGE);
-    if (after) wanted.set("after", after);
-    setBusy(true);
-    api.ask("GET", `/recordings?${wanted}`, undefined, stop.signal).then(
-      (answer) => {
-        setFound(answer);
-        setProblem(null);
-        setBusy(false);
-        announce(answer.recordings.length ? `${answer.recordings.length} recordings` : "There are no such recordings.");
-      },
-      (error) => {
-        if (error.name === "AbortError") return;
-        setProblem(error.message);
-        setBusy(false);
-      },
-    );
-    return () => stop.abort();
-  }, [query, after, again]);
-  const rows = found?.recordings ?? [];
+  const list = usePages(api, { path: "/recordings", name: "recordings", query, hash: "#" });
+  const { found, rows, busy, search } = list;
   return html`<main class="audit" aria-busy=${busy}>
     <${Search} query=${query} search=${search} />
-    ${problem && html`<div class="notice" data-bad role="alert"><p>${problem}</p><button type="button" onClick=${() => setAgain(again + 1)}>Try again</button></div>`}
-    <div class="pager">
-      <p class="grow faint">${found && (rows.length ? `Page ${pages.length}, newest first` : "")}</p>
-      <button type="button" disabled=${pages.length < 2 || busy} onClick=${() => setPages(pages.slice(0, -1))}>Newer</button>
-      <button type="button" disabled=${!found?.next || busy} onClick=${() => setPages([...pages, found.next])}>Older</button>
-    </div>
+    <${Pager} list=${list} />
     ${!!rows.length && html`<${Rows} rows=${rows} />`}
     ${found && !rows.length && html`<p class="empty">There are no such recordings.</p>`}
   </main>`;
