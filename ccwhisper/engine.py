@@ -24,6 +24,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.errors import CoachingError, Unavailable
 from ccwhisper.coaching.model import Node, NodeName, State
 from ccwhisper.coaching.moment import Moment
+from ccwhisper.coaching.notices import Notice, RulesChanged
 from ccwhisper.coaching.policy import Rules
 from ccwhisper.coaching.reduce import next_timer, reduce
 from ccwhisper.coaching.trail import refused
@@ -52,7 +53,7 @@ class Entry:
 
     seq: int
     at: float
-    notice: fx.Notice
+    notice: Notice
 
 
 class NoticeLog:
@@ -64,7 +65,7 @@ class NoticeLog:
         self._news = Event()
         self.seq = 0
 
-    def extend(self, notices: Iterable[fx.Notice], at: float) -> None:
+    def extend(self, notices: Iterable[Notice], at: float) -> None:
         """Append notices and wake every waiting reader."""
         count = 0
         for notice in notices:
@@ -199,12 +200,12 @@ class Engine:
             self._scribe(Moment(before, state, event, effects, at, switch_at))
         except Exception:
             logger.exception("what is recorded was not noted")
-        notices: list[fx.Notice] = []
+        notices: list[Notice] = []
         for effect in effects:
             try:
-                if isinstance(effect, fx.RulesChanged):
+                if isinstance(effect, RulesChanged):
                     self.rules = effect.rules
-                if isinstance(effect, fx.Notice):
+                if isinstance(effect, Notice):
                     notices.append(effect)
                 elif isinstance(effect, fx.Audit):
                     self._keep(replace(effect, switch_at=switch_at), at)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
 from ccwhisper.coaching.model import AgentId, Cue, Hand, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode
@@ -60,7 +61,7 @@ def raise_hand(turn: Turn, ask: cmd.RaiseHand) -> None:
     queues = call.queues if call else known.queues if known else frozenset()
     hand = Hand(agent, name, call.id if call else None, queues, ask.note, ask.at)
     turn.hands[agent] = hand
-    turn.effects.append(fx.HandRaised(hand))
+    turn.effects.append(notices.HandRaised(hand))
     whom = None, agent, hand.call, call.node if call else None
     turn.effects.append(fx.Audit("hand", ask.actor, *whom, ask.note, ask.origin))
 
@@ -93,12 +94,12 @@ def _answers(session: Session, hand: Hand) -> bool:
 
 def _lower(turn: Turn, hand: Hand, why: str) -> None:
     del turn.hands[hand.agent]
-    turn.effects.append(fx.HandLowered(hand, why))
+    turn.effects.append(notices.HandLowered(hand, why))
 
 
 def _change(turn: Turn, cue: Cue) -> None:
     turn.cues[cue.id] = cue
-    turn.effects.append(fx.CueChanged(cue))
+    turn.effects.append(notices.CueChanged(cue))
 
 
 def _agent(ask: cmd.AgentRequest) -> AgentId:

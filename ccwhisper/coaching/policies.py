@@ -12,6 +12,7 @@ from typing import Any
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict
 from ccwhisper.coaching.model import Phase, Session
 from ccwhisper.coaching.modes import Mode
@@ -129,7 +130,7 @@ def read(turn: Turn, fact: ev.PoliciesRead) -> None:
 
 def _replace(turn: Turn, edited: Mapping[str, PolicyPart]) -> None:
     turn.rules = layered(turn.rules, edited)
-    turn.effects.append(fx.RulesChanged(turn.rules))
+    turn.effects.append(notices.RulesChanged(turn.rules))
     for session in turn.sessions:
         turn.touch(session)
 

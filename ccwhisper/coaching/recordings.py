@@ -12,6 +12,7 @@ from dataclasses import replace
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
 from ccwhisper.coaching.model import Call, Phase, Session, State
 from ccwhisper.coaching.policy import check_listen, visible
@@ -147,7 +148,7 @@ def shown(before: State, after: State) -> list[fx.Effect]:
         had = before.recordings.get(leg)
         if had == recording:
             continue
-        found.append(fx.RecordingChanged(recording))
+        found.append(notices.RecordingChanged(recording))
         node = after.nodes.get(recording.node)
         alive = recording.over != "call_ended" and node is not None and node.up
         if alive and had and had.id == recording.id and had.mark != recording.mark:
@@ -209,14 +210,14 @@ def _ended(turn: Turn, recording: Recording) -> None:
     """It is closed, and its leg goes on."""
     over = replace(recording, deadline=None)
     turn.recordings[recording.leg] = over
-    turn.effects.append(fx.RecordingEnded(over))
+    turn.effects.append(notices.RecordingEnded(over))
 
 
 def _gone(turn: Turn, recording: Recording, reason: str) -> None:
     """Its leg is gone, too."""
     del turn.recordings[recording.leg]
     if recording.live or recording.deadline is not None:
-        turn.effects.append(fx.RecordingEnded(replace(recording, over=recording.over or reason, deadline=None)))
+        turn.effects.append(notices.RecordingEnded(replace(recording, over=recording.over or reason, deadline=None)))
     _touch(turn, recording)
 
 

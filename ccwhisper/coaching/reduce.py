@@ -17,7 +17,19 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import cues, dialin, keys, lamps, policies, recordings, requests, resync, taps, topology
+from ccwhisper.coaching import (
+    cues,
+    dialin,
+    keys,
+    lamps,
+    notices,
+    policies,
+    recordings,
+    requests,
+    resync,
+    taps,
+    topology,
+)
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import Phase, State
@@ -40,7 +52,7 @@ def _dial_failed(turn: Turn, fact: ev.DialFailed) -> None:
 def _beep_failed(turn: Turn, fact: ev.BeepFailed) -> None:
     session = turn.sessions.get(fact.session)
     if session:
-        turn.effects.append(fx.BeepNotHeard(session, fact.why))
+        turn.effects.append(notices.BeepNotHeard(session, fact.why))
         turn.audit("beep_failed", session, fact.why)
 
 

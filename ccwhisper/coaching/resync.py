@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Actor, CoachRecord, Follow, Leg, LegId, Node, Phase, Session, call_id, is_browser
 from ccwhisper.coaching.modes import Gate, Mode, Talk, gate
 from ccwhisper.coaching.topology import join
@@ -52,7 +53,7 @@ def _forget(turn: Turn, node: str, legs: dict[LegId, Leg]) -> None:
             del turn.calls[identifier]
             alive = any(leg.leg in legs and legs[leg.leg].peer == leg.peer for leg in call.agents)
             if not alive:
-                turn.effects.append(fx.CallEnded(call))
+                turn.effects.append(notices.CallEnded(call))
     turn.bonds = {leg: bond for leg, bond in turn.bonds.items() if bond.node != node}
     turn.held &= turn.bonds.keys()
     for each in list(turn.sessions.values()):

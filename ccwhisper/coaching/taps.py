@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Actor, Bond, Call, CallId, LegId, Tap, call_id
 from ccwhisper.coaching.turn import Turn
 
@@ -50,10 +51,10 @@ def settle(turn: Turn) -> None:
             call = turn.calls[identifier] = replace(call, taps=found)
         for tap in found:
             if tap not in had:
-                _tell(turn, fx.TapNoticed(call, tap), "tap")
+                _tell(turn, notices.TapNoticed(call, tap), "tap")
         for tap in had:
             if tap not in found:
-                _tell(turn, fx.TapGone(call, tap), "tap_end")
+                _tell(turn, notices.TapGone(call, tap), "tap_end")
 
 
 def _by_call(
@@ -68,7 +69,7 @@ def _by_call(
     return found
 
 
-def _tell(turn: Turn, notice: fx.TapNoticed | fx.TapGone, action: str) -> None:
+def _tell(turn: Turn, notice: notices.TapNoticed | notices.TapGone, action: str) -> None:
     call, tap = notice.call, notice.tap
     own = call.on(tap.leg)
     side = "the agent's leg" if own else "the other party's leg"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.calls import call_between
 from ccwhisper.coaching.model import (
     AgentId,
@@ -147,7 +148,7 @@ class Turn:
         self._touched.pop(session.id, None)
         self._disarm(session)
         over = replace(last, gate=Gate.CLOSED, asked=Gate.CLOSED, pressed=False, phase=Phase.ENDING)
-        self.effects.append(fx.SessionEnded(over, last.reason or reason))
+        self.effects.append(notices.SessionEnded(over, last.reason or reason))
         self.audit("end", last, last.reason or reason)
 
     def release(self, session: Session) -> Session:
@@ -295,7 +296,7 @@ class Turn:
         self.held -= {leg, bond.peer}
         call = self.calls.pop(call_id(leg, bond.peer), None)
         if call:
-            self.effects.append(fx.CallEnded(call))
+            self.effects.append(notices.CallEnded(call))
         for each in (*self.on_target(leg), *self.on_target(bond.peer)):
             self.release(each)
             self.touch(each.id)
@@ -417,17 +418,17 @@ class Turn:
         for name, node in self.nodes.items():
             old = self.before.nodes.get(name)
             if old is None or (old.up, old.reason) != (node.up, node.reason):
-                self.effects.append(fx.NodeChanged(node))
+                self.effects.append(notices.NodeChanged(node))
         for identifier, call in self.calls.items():
             if self.before.calls.get(identifier) != call:
-                self.effects.append(fx.CallChanged(call))
+                self.effects.append(notices.CallChanged(call))
         for session in self.touched():
             before = self.before.sessions.get(session.id)
             if before is None or _shown(before) != _shown(session):
-                self.effects.append(fx.SessionChanged(session))
+                self.effects.append(notices.SessionChanged(session))
         agents, queues = self.centre.changes(self.before.centre)
-        self.effects += [fx.AgentChanged(agent, serves) for agent, serves in agents]
-        self.effects += [fx.QueueChanged(queue) for queue in queues]
+        self.effects += [notices.AgentChanged(agent, serves) for agent, serves in agents]
+        self.effects += [notices.QueueChanged(queue) for queue in queues]
         state = State(
             nodes=MappingProxyType(self.nodes),
             bonds=MappingProxyType(self.bonds),

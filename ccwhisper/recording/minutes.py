@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Call, CallId, NodeName, Session, SessionId, State
 from ccwhisper.coaching.moment import Moment
 from ccwhisper.coaching.recorded import Recording, RecordingId, recording_of
@@ -36,11 +37,11 @@ def minutes(moment: Moment, now: Callable[[NodeName], float]) -> Iterator[Minute
             beeped = after.sessions.get(effect.session) or before.sessions[effect.session]
             if beeped.recording:
                 yield beeped.recording, journal.Beep(now(effect.node), effect.session)
-        elif isinstance(effect, fx.HandRaised):
+        elif isinstance(effect, notices.HandRaised):
             asked = _by_call(after, effect.hand.call)
             if asked:
                 yield asked.id, journal.Hand(now(asked.node), effect.hand.agent, effect.hand.note)
-        elif isinstance(effect, fx.RecordingEnded):
+        elif isinstance(effect, notices.RecordingEnded):
             ended = effect.recording
             yield ended.id, journal.Stop(now(ended.node), str(ended.over))
 
@@ -136,7 +137,7 @@ def _left(was: Session, recording: RecordingId, moment: Moment, at: float) -> It
 
 
 def _endings(moment: Moment) -> dict[SessionId, str]:
-    return {effect.session.id: effect.reason for effect in moment.effects if isinstance(effect, fx.SessionEnded)}
+    return {effect.session.id: effect.reason for effect in moment.effects if isinstance(effect, notices.SessionEnded)}
 
 
 def _words(before: State, after: State, now: Callable[[NodeName], float]) -> Iterator[Minute]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Literal, cast
 
-from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import NotFound
 from ccwhisper.coaching.model import Actor, Session, SessionId, State
 from ccwhisper.coaching.policy import VIEW, may_see, visible
@@ -177,40 +177,40 @@ class Desk:
         """What this principal is told of a notice; None when it is not his business."""
         notice, seq, at = entry.notice, entry.seq, entry.at
         match notice:
-            case fx.CallChanged() if visible(self._actor, notice.call):
+            case notices.CallChanged() if visible(self._actor, notice.call):
                 return CallChangedEvent(seq=seq, at=at, data=call_view(notice.call))
-            case fx.CallEnded() if visible(self._actor, notice.call):
+            case notices.CallEnded() if visible(self._actor, notice.call):
                 return CallEndedEvent(seq=seq, at=at, data=call_view(notice.call))
-            case fx.TapNoticed() if visible(self._actor, notice.call):
+            case notices.TapNoticed() if visible(self._actor, notice.call):
                 return TapNoticedEvent(seq=seq, at=at, data=_call_tap(notice))
-            case fx.TapGone() if visible(self._actor, notice.call):
+            case notices.TapGone() if visible(self._actor, notice.call):
                 return TapGoneEvent(seq=seq, at=at, data=_call_tap(notice))
-            case fx.SessionChanged() if self._is_mine(notice.session):
+            case notices.SessionChanged() if self._is_mine(notice.session):
                 return SessionChangedEvent(seq=seq, at=at, data=session_view(notice.session))
-            case fx.SessionChanged() if self._may_see(notice.session):
+            case notices.SessionChanged() if self._may_see(notice.session):
                 return CoachChangedEvent(seq=seq, at=at, data=coach_view(notice.session))
-            case fx.SessionEnded() if self._is_mine(notice.session):
+            case notices.SessionEnded() if self._is_mine(notice.session):
                 view = session_view(notice.session, Ended(notice.session, notice.reason, at))
                 return SessionEndedEvent(seq=seq, at=at, data=view)
-            case fx.SessionEnded() if self._may_see(notice.session):
+            case notices.SessionEnded() if self._may_see(notice.session):
                 return CoachLeftEvent(seq=seq, at=at, data=coach_view(notice.session))
-            case fx.NodeChanged() if VIEW in self._actor.permissions:
+            case notices.NodeChanged() if VIEW in self._actor.permissions:
                 return NodeChangedEvent(seq=seq, at=at, data=NodeView(name=notice.node.name, up=notice.node.up))
-            case fx.BeepNotHeard() if self._is_mine(notice.session):
+            case notices.BeepNotHeard() if self._is_mine(notice.session):
                 return BeepFailedEvent(seq=seq, at=at, data=BeepFailure(session=notice.session.id, why=notice.why))
-            case fx.CueChanged() if notice.cue.coach == self._actor.id:
+            case notices.CueChanged() if notice.cue.coach == self._actor.id:
                 return CueChangedEvent(seq=seq, at=at, data=cue_view(notice.cue))
-            case fx.HandRaised() if may_see(self._actor, notice.hand.queues):
+            case notices.HandRaised() if may_see(self._actor, notice.hand.queues):
                 return HandRaisedEvent(seq=seq, at=at, data=hand_view(notice.hand))
-            case fx.HandLowered() if may_see(self._actor, notice.hand.queues):
+            case notices.HandLowered() if may_see(self._actor, notice.hand.queues):
                 why = cast(Literal["answered", "call_ended", "taken_back"], notice.why)
                 return HandLoweredEvent(seq=seq, at=at, data=hand_view(notice.hand), why=why)
-            case fx.RulesChanged() if VIEW in self._actor.permissions:
+            case notices.RulesChanged() if VIEW in self._actor.permissions:
                 return PoliciesChangedEvent(seq=seq, at=at, data=rules_view(notice.rules, self._actor))
-            case fx.AgentChanged():
+            case notices.AgentChanged():
                 agent = centre.agent(self._engine.state, self._engine.rules, self._actor, notice.agent, notice.queues)
                 return AgentChangedEvent(seq=seq, at=at, data=agent) if agent else None
-            case fx.QueueChanged() if may_see(self._actor, frozenset({notice.queue})):
+            case notices.QueueChanged() if may_see(self._actor, frozenset({notice.queue})):
                 queue = centre.queue(self._engine.state.centre, notice.queue)
                 if queue is None:
                     return QueueGoneEvent(seq=seq, at=at, data=QueueName(name=notice.queue))
@@ -219,5 +219,5 @@ class Desk:
                 return None
 
 
-def _call_tap(notice: fx.TapNoticed | fx.TapGone) -> CallTap:
+def _call_tap(notice: notices.TapNoticed | notices.TapGone) -> CallTap:
     return CallTap(call=notice.call.id, **tap_view(notice.call, notice.tap).model_dump())

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import gevent
 
-from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Actor, AgentId, Phase, Session
 from ccwhisper.coaching.modes import Mode
 from ccwhisper.coaching.policy import VIEW
@@ -209,7 +209,8 @@ class Feed:
                 self._delta(scope.room, scope, events)
                 self._told[scope] = self._seq
         concerned = {agent for each in entries for agent in _agents(each.notice)}
-        everybody = any(isinstance(each.notice, fx.RulesChanged) for each in entries)  # may see who listens, or no more
+        # After a change of policy any agent may see who listens, or see it no more.
+        everybody = any(isinstance(each.notice, notices.RulesChanged) for each in entries)
         for client in clients:
             if client.who.agent is not None and (everybody or client.who.agent in concerned):
                 self._tell(client.room, "panel", self._head(self._seq) | self.panel(client.who.agent))
@@ -226,12 +227,12 @@ class Feed:
 _PRIVATE: Final = frozenset({"session.changed", "session.ended", "beep.failed", "cue.changed"})
 
 
-def _owner(notice: fx.Notice) -> str | None:
+def _owner(notice: notices.Notice) -> str | None:
     """Whose own business it is, besides everybody's."""
     match notice:
-        case fx.SessionChanged() | fx.SessionEnded() | fx.BeepNotHeard():
+        case notices.SessionChanged() | notices.SessionEnded() | notices.BeepNotHeard():
             return notice.session.coach.id
-        case fx.CueChanged():
+        case notices.CueChanged():
             return notice.cue.coach
         case _:
             return None
@@ -244,25 +245,22 @@ def _dumped(views: Iterable[Any]) -> list[dict[str, Any]]:
 def _events(desk: Desk, entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """What somebody is told. Agents and queues are told as they are now, and so each of them once."""
     entries = list(entries)
-    last = {each.notice: each.seq for each in entries if isinstance(each.notice, fx.AgentChanged | fx.QueueChanged)}
-    entries = [
-        each
-        for each in entries
-        if not isinstance(each.notice, fx.AgentChanged | fx.QueueChanged) or last[each.notice] == each.seq
-    ]
+    standing = notices.AgentChanged | notices.QueueChanged
+    last = {each.notice: each.seq for each in entries if isinstance(each.notice, standing)}
+    entries = [each for each in entries if not isinstance(each.notice, standing) or last[each.notice] == each.seq]
     return [event.model_dump(mode="json") for event in map(desk.event, entries) if event is not None]
 
 
-def _agents(notice: fx.Notice) -> frozenset[AgentId]:
+def _agents(notice: notices.Notice) -> frozenset[AgentId]:
     """Whose panels may have changed."""
     match notice:
-        case fx.CallChanged() | fx.CallEnded():
+        case notices.CallChanged() | notices.CallEnded():
             return frozenset(leg.agent for leg in notice.call.agents)
-        case fx.SessionChanged() | fx.SessionEnded():
+        case notices.SessionChanged() | notices.SessionEnded():
             return frozenset({notice.session.agent})
-        case fx.CueChanged():
+        case notices.CueChanged():
             return frozenset({notice.cue.agent})
-        case fx.HandRaised() | fx.HandLowered():
+        case notices.HandRaised() | notices.HandLowered():
             return frozenset({notice.hand.agent})
         case _:
             return frozenset()

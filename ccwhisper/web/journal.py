@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import gevent
 
-from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import CallId, Session, SessionId
 from ccwhisper.engine import Engine
 
@@ -71,9 +71,9 @@ class Journal:
         self._seq = self._engine.log.seq
         for entry in entries or ():
             notice = entry.notice
-            if isinstance(notice, fx.SessionEnded):
+            if isinstance(notice, notices.SessionEnded):
                 self._ended[notice.session.id] = Ended(notice.session, notice.reason, entry.at)
-            elif isinstance(notice, fx.CallChanged | fx.CallEnded):
+            elif isinstance(notice, notices.CallChanged | notices.CallEnded):
                 self._queues[notice.call.id] = notice.call.queues
                 self._queues.move_to_end(notice.call.id)
         for kept in (self._ended, self._queues):

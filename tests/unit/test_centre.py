@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.centre import Centre, Doing, Member, Presence, Roster, Status
 from tests.unit.world import NODE, World, caller_leg
 
@@ -37,8 +37,8 @@ def centre() -> World:
 
 def told(world: World) -> list[tuple[str, frozenset[str]] | str]:
     """Who and what has changed; forgets it."""
-    agents = [(each.agent, each.queues) for each in world.take(fx.AgentChanged)]
-    return [*agents, *(each.queue for each in world.take(fx.QueueChanged))]
+    agents = [(each.agent, each.queues) for each in world.take(notices.AgentChanged)]
+    return [*agents, *(each.queue for each in world.take(notices.QueueChanged))]
 
 
 def report(world: World, agent: str, at: float, status: Status | None = None, doing: Doing | None = None) -> Presence:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ccwhisper.coaching import commands as cmd
-from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.cues import MAX_CUES
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.coaching.model import Actor, Call, Cue, Hand, Reply, Session
@@ -50,7 +50,7 @@ def test_a_cue_is_sent_delivered_read_and_answered() -> None:
     effects = world.feed(cmd.ReplyToCue(ANA, "ana", "q1", Reply.NEED_YOU, 11.0))
     after = world.state.cues["q1"]
     assert (after.delivered_at, after.read_at, after.reply, after.replied_at) == (8.0, 9.0, Reply.NEED_YOU, 11.0)
-    assert fx.CueChanged(after) in effects
+    assert notices.CueChanged(after) in effects
 
 
 def test_who_answers_has_read_it() -> None:
@@ -107,7 +107,7 @@ def test_a_raised_hand_is_answered_by_whoever_listens() -> None:
     assert refusal(world, cmd.RaiseHand(ANA, "ana", "", 6.0)) == "hand_is_raised"
     world.coached(call)
     assert world.state.hands == {}
-    assert fx.HandLowered(hand, "answered") in world.effects
+    assert notices.HandLowered(hand, "answered") in world.effects
 
 
 @pytest.mark.parametrize(("mode", "gate"), [(Mode.WHISPER, Gate.AGENT), (Mode.BARGE, Gate.EVERYONE)])
@@ -123,7 +123,7 @@ def test_who_listened_before_answers_by_speaking(mode: Mode, gate: Gate) -> None
     assert set(world.state.hands) == {"ana"}
     world.feed(ev.GateTold(session.id, gate))
     assert world.state.hands == {}
-    assert [each.why for each in world.effects if isinstance(each, fx.HandLowered)] == ["answered"]
+    assert [each.why for each in world.effects if isinstance(each, notices.HandLowered)] == ["answered"]
 
 
 def test_a_raised_hand_goes_with_its_call() -> None:
@@ -132,7 +132,7 @@ def test_a_raised_hand_goes_with_its_call() -> None:
     world.feed(cmd.RaiseHand(ANA, "ana", "", 5.0))
     world.unbridge("a", "c")
     assert world.state.hands == {}
-    assert [each.why for each in world.effects if isinstance(each, fx.HandLowered)] == ["call_ended"]
+    assert [each.why for each in world.effects if isinstance(each, notices.HandLowered)] == ["call_ended"]
 
 
 @pytest.mark.parametrize(("agent", "name", "queues"), [("ana", "Ana", {"sales"}), ("eve", "eve", set())])

@@ -15,6 +15,7 @@ from gevent.queue import Queue
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import NotFound, Unavailable
 from ccwhisper.coaching.model import Node
 from ccwhisper.coaching.modes import Mode, Talk
@@ -181,7 +182,7 @@ def test_effects_leave_in_order_rows_and_notices_go_elsewhere(bench: Bench) -> N
     entries = bench.engine.log.since(seq)
     assert entries
     assert [entry.seq for entry in entries] == list(range(seq + 1, seq + 1 + len(entries)))
-    assert {type(entry.notice) for entry in entries} == {fx.SessionChanged}
+    assert {type(entry.notice) for entry in entries} == {notices.SessionChanged}
     assert {entry.at for entry in entries} == {1.7e9}
 
 
@@ -296,8 +297,8 @@ def test_a_row_that_cannot_be_written_does_not_end_the_engine(bench: Bench, capl
 # --- followers -------------------------------------------------------------------------------------------------------
 
 
-def changed(number: int) -> fx.NodeChanged:
-    return fx.NodeChanged(Node(str(number)))
+def changed(number: int) -> notices.NodeChanged:
+    return notices.NodeChanged(Node(str(number)))
 
 
 def test_a_reader_gets_what_is_new_to_him() -> None:

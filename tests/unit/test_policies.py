@@ -11,6 +11,7 @@ import pytest
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import CoachingError, Conflict, Forbidden
 from ccwhisper.coaching.model import Call, Follow, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
@@ -171,7 +172,7 @@ def test_what_the_store_has_takes_the_place_of_what_was(world: World) -> None:
     world.feed(ev.PoliciesRead({"support": EVERYTHING}))
     assert world.rules.edited == {"support": EVERYTHING}
     assert world.rules.queue("sales") == world.rules.default
-    assert len(world.take(fx.RulesChanged)) == 2
+    assert len(world.take(notices.RulesChanged)) == 2
 
 
 # --- modes that are allowed ------------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def test_a_coach_in_a_mode_that_is_no_longer_allowed_is_put_back(world: World, m
 def test_a_coach_in_a_mode_that_stays_allowed_notices_nothing(world: World) -> None:
     session = world.coached(queued(world), mode=Mode.WHISPER)
     effects = put(world, allowing("listen", "whisper"), "sales")
-    assert {type(each) for each in effects} == {fx.RulesChanged, fx.Audit}
+    assert {type(each) for each in effects} == {notices.RulesChanged, fx.Audit}
     assert world.gate(session) is Gate.AGENT
 
 
@@ -265,7 +266,7 @@ def test_a_coach_on_a_switch_that_is_lost_is_put_back_when_it_is_read(world: Wor
     session = world.coached(call, mode=Mode.BARGE)
     world.feed(ev.NodeLost(NODE, "gone"))
     effects = put(world, allowing("listen"), "sales")
-    assert {type(each) for each in effects} == {fx.RulesChanged, fx.Audit}
+    assert {type(each) for each in effects} == {notices.RulesChanged, fx.Audit}
     fresh = restarted(world)
     assert fresh.session(session).mode is Mode.LISTEN
     assert fresh.gate(session) is Gate.CLOSED

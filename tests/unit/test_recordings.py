@@ -10,6 +10,7 @@ import pytest
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.coaching.model import Call, Follow, Phase, State
 from ccwhisper.coaching.modes import Gate, Mode, Talk
@@ -50,7 +51,7 @@ def recorded(world: World) -> dict[str, bool]:
 
 def ended(world: World) -> list[str | None]:
     """Why recordings have ended so far; forgets them."""
-    return [each.recording.over for each in world.take(fx.RecordingEnded)]
+    return [each.recording.over for each in world.take(notices.RecordingEnded)]
 
 
 def code(world: World, request: cmd.Request) -> str:

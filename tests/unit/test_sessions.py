@@ -10,6 +10,7 @@ import pytest
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Call, Follow, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import QueuePolicy
@@ -78,7 +79,7 @@ def test_a_beep_that_fails_is_reported_and_not_tried_again(world: World, call: C
     session = world.coached(call, mode=Mode.WHISPER)
     world.take(fx.Beep)
     effects = world.feed(ev.BeepFailed(session.id, "-ERR"))
-    assert any(isinstance(each, fx.BeepNotHeard) for each in effects)
+    assert any(isinstance(each, notices.BeepNotHeard) for each in effects)
     assert world.take(fx.Beep) == []
 
 
@@ -98,13 +99,13 @@ def test_leaving_shuts_the_gate_before_the_leg_is_hung_up(world: World, call: Ca
 def test_a_phone_that_does_not_answer(world: World, call: Call, cause: str, reason: str) -> None:
     session = world.start(call)
     effects = world.feed(ev.DialFailed(session.id, cause), ev.HungUp(NODE, session.leg, cause))
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == [reason]
+    assert [each.reason for each in effects if isinstance(each, notices.SessionEnded)] == [reason]
 
 
 def test_a_phone_that_only_rings(world: World, call: Call) -> None:
     world.start(call)
     effects = world.wait(RULES.ring_seconds + 3)
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["no_answer"]
+    assert [each.reason for each in effects if isinstance(each, notices.SessionEnded)] == ["no_answer"]
 
 
 def test_an_attach_that_never_comes_alive(world: World, call: Call) -> None:
@@ -114,7 +115,7 @@ def test_an_attach_that_never_comes_alive(world: World, call: Call) -> None:
     world.pending.clear()
     world.prompt = True
     effects = world.wait(RULES.attach_timeout)
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["attach_failed"]
+    assert [each.reason for each in effects if isinstance(each, notices.SessionEnded)] == ["attach_failed"]
 
 
 def test_an_eavesdrop_that_falls_back_to_park_is_tried_once_more(world: World, call: Call) -> None:
@@ -131,14 +132,14 @@ def test_an_eavesdrop_that_falls_back_to_park_is_tried_once_more(world: World, c
 def test_nobody_is_told_of_timers(world: World, call: Call) -> None:
     session = world.coached(call, mode=Mode.WHISPER, talk=Talk.PUSH)
     world.feed(cmd.Press(session.coach, session.id))
-    world.take(fx.SessionChanged)
+    world.take(notices.SessionChanged)
     world.feed(cmd.Press(session.coach, session.id))
     world.wait(RULES.press_ttl / 2)
     world.feed(cmd.Press(session.coach, session.id))
     world.take(fx.ArmDeadman)
     world.wait(RULES.deadman_rearm / 2)
     assert world.take(fx.ArmDeadman)
-    assert world.take(fx.SessionChanged) == []
+    assert world.take(notices.SessionChanged) == []
 
 
 def test_several_coaches_attach_one_after_the_other(world: World, call: Call) -> None:
@@ -223,7 +224,7 @@ def test_a_new_rate_of_the_agent_sets_the_eavesdrop_up_again(world: World, wide:
 
 def ends(effects: Iterable[fx.Effect]) -> list[str]:
     """Why sessions have ended."""
-    return [each.reason for each in effects if isinstance(each, fx.SessionEnded)]
+    return [each.reason for each in effects if isinstance(each, notices.SessionEnded)]
 
 
 @pytest.mark.parametrize("mode", [Mode.LISTEN, Mode.WHISPER, Mode.BARGE])
@@ -327,7 +328,7 @@ def test_a_mode_asked_for_while_attaching_outlasts_a_new_rate(world: World, wide
 def test_a_gate_that_the_switch_refuses_ends_the_session(world: World, call: Call) -> None:
     session = world.coached(call)
     effects = world.feed(ev.CommandFailed(session.id, "gate", "-ERR"))
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["switch_refused"]
+    assert [each.reason for each in effects if isinstance(each, notices.SessionEnded)] == ["switch_refused"]
 
 
 def test_the_lease_is_renewed_while_the_service_lives(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict
 from ccwhisper.coaching.model import Call, Follow, Session, call_id
 from ccwhisper.coaching.modes import Mode
@@ -104,7 +105,7 @@ def test_a_take_over_that_the_switch_refuses_ends_the_session(world: World, call
     effects = world.feed(
         cmd.TakeOver(session.coach, session.id), ev.CommandFailed(session.id, "take_over", "-ERR no such channel")
     )
-    assert [each.reason for each in effects if isinstance(each, fx.SessionEnded)] == ["take_over_failed"]
+    assert [each.reason for each in effects if isinstance(each, notices.SessionEnded)] == ["take_over_failed"]
 
 
 def test_take_over_waits_until_it_is_clear_who_is_there(world: World, call: Call) -> None:

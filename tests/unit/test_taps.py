@@ -9,6 +9,7 @@ import pytest
 
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Actor, Call, Tap
 from tests.unit.world import NODE, World, agent_leg, caller_leg, on_switch
 
@@ -18,7 +19,7 @@ SPY = Tap(NODE, "a1", "x1", "9003@dom")
 
 
 def told(world: World) -> list[Any]:
-    return world.take((fx.TapNoticed, fx.TapGone))
+    return world.take((notices.TapNoticed, notices.TapGone))
 
 
 def rows(world: World) -> list[tuple[str, str, str | None, str]]:
@@ -39,15 +40,15 @@ def test_whatever_begins_or_ends_on_a_leg_is_looked_at(world: World, call: Call)
 def test_a_tap_is_shown_told_and_audited_until_it_is_gone(world: World, call: Call) -> None:
     effects = world.feed(ev.Tapped(NODE, "a1", (SPY,)))
     tapped = replace(call, taps=(SPY,))
-    assert fx.CallChanged(tapped) in effects
-    assert told(world) == [fx.TapNoticed(tapped, SPY)]
+    assert notices.CallChanged(tapped) in effects
+    assert told(world) == [notices.TapNoticed(tapped, SPY)]
     [row] = [each for each in world.take(fx.Audit) if each.action == "tap"]
     assert row == fx.Audit("tap", Actor("", "9003@dom"), None, "ana", call.id, NODE,
                            "on the agent's leg a1, by leg x1", "")  # fmt: skip
     assert world.feed(ev.Tapped(NODE, "a1", (SPY,))) == [], "seen once more is nothing new"
     effects = world.feed(ev.Tapped(NODE, "a1", ()))
-    assert fx.CallChanged(call) in effects
-    assert told(world) == [fx.TapGone(call, SPY)]
+    assert notices.CallChanged(call) in effects
+    assert told(world) == [notices.TapGone(call, SPY)]
     assert rows(world) == [("tap_end", "9003@dom", "ana", "on the agent's leg a1, by leg x1")]
     assert world.feed(ev.Tapped(NODE, "a1", ())) == []
 
@@ -63,11 +64,11 @@ def test_what_is_on_a_leg_between_two_calls_is_told_with_the_next(world: World, 
     world.feed(ev.Tapped(NODE, "a1", (SPY,)))
     world.take(fx.Audit), told(world)
     world.unbridge("a1", "c1")
-    assert [(type(each), each.call.id) for each in told(world)] == [(fx.TapGone, call.id)]
+    assert [(type(each), each.call.id) for each in told(world)] == [(notices.TapGone, call.id)]
     after = world.bridge(world.legs["a1"], caller_leg("c2"))
     assert after
     assert after.taps == (SPY,)
-    assert told(world) == [fx.TapNoticed(after, SPY)]
+    assert told(world) == [notices.TapNoticed(after, SPY)]
     world.hang_up("a1")
     assert world.state.taps == {}
 

@@ -14,6 +14,7 @@ from typing import Any
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
+from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Actor, Agent, Call, CoachRecord, Leg, Session, State
 from ccwhisper.coaching.modes import Gate, Mode
 from ccwhisper.coaching.policy import MONITOR, VIEW, Rules
@@ -98,7 +99,7 @@ class World:
             out += effects
             self.effects += effects
             for effect in effects:
-                if isinstance(effect, fx.RulesChanged):
+                if isinstance(effect, notices.RulesChanged):
                     self.rules = effect.rules
                 self._carry_out(effect)
             if self.prompt:
@@ -189,7 +190,7 @@ class World:
 
     def endings(self) -> list[str]:
         """Why sessions ended so far; forgets them."""
-        return [each.reason for each in self.take(fx.SessionEnded)]
+        return [each.reason for each in self.take(notices.SessionEnded)]
 
     # --- the switch's part -------------------------------------------------------------------------------------------
 
