@@ -11,7 +11,7 @@ from flask import Response, request
 from werkzeug.wsgi import FileWrapper
 
 from ccwhisper.coaching.errors import NotFound
-from ccwhisper.web.schemas import Served
+from ccwhisper.web.shapes import Served
 
 PIECE: Final = 256 * 1024
 """Bytes that are read at a time."""

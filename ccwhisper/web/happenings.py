@@ -9,7 +9,6 @@ from pydantic import Field
 from ccwhisper.coaching.modes import Talk
 from ccwhisper.web.schemas import (
     AgentView,
-    Answer,
     CallView,
     CoachView,
     CueView,
@@ -18,8 +17,8 @@ from ccwhisper.web.schemas import (
     QueueView,
     SessionView,
     TapView,
-    Text,
 )
+from ccwhisper.web.shapes import Answer, Text
 
 
 class _Event(Answer):

@@ -10,7 +10,8 @@ import ccwhisper
 from ccwhisper.coaching.errors import CoachingError
 from ccwhisper.web.errors import STATUS
 from ccwhisper.web.operations import PREFIX, Operation, Table, always
-from ccwhisper.web.schemas import ErrorAnswer, Served, Streamed
+from ccwhisper.web.schemas import ErrorAnswer
+from ccwhisper.web.shapes import Served, Streamed
 from ccwhisper.web.tickets import COOKIE
 
 _DESCRIPTIONS = {

@@ -27,7 +27,8 @@ from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits, TooMany
 from ccwhisper.web.policies import Policies
 from ccwhisper.web.recordings import MediaOpened, Shelf
-from ccwhisper.web.schemas import Answer, Ask, Served, SessionView, Streamed
+from ccwhisper.web.schemas import SessionView
+from ccwhisper.web.shapes import Answer, Ask, Served, Streamed
 from ccwhisper.web.tickets import COOKIE, LIFETIME
 from ccwhisper.web.trail import Trail
 

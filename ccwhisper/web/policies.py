@@ -13,7 +13,7 @@ from ccwhisper.coaching.policies import excluded, source, without, words
 from ccwhisper.coaching.policy import DEFAULT_QUEUE, EVERY_QUEUE, PolicyPart, Rules, may_edit
 from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.settings import Occasion, Queue, Way
-from ccwhisper.web.schemas import Answer, Ask, Text
+from ccwhisper.web.shapes import Answer, Ask, Text
 
 LONGEST_NAME: Final = 128
 

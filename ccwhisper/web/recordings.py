@@ -15,7 +15,7 @@ from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.policy import DELETE_RECORDINGS, EVERY_QUEUE, Rules
 from ccwhisper.recording.index import Comment, Entry, EntryPage, Person, State, Tally, Wanted
 from ccwhisper.recording.result import Result
-from ccwhisper.web.schemas import Answer, Ask, Served, Text
+from ccwhisper.web.shapes import Answer, Ask, Served, Text
 from ccwhisper.web.tickets import Tickets
 from ccwhisper.web.trail import Moment, Word
 

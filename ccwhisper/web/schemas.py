@@ -5,63 +5,19 @@ Names and numbers of callers are text from strangers: they are passed on as text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from ccwhisper.coaching.centre import Doing, Status
 from ccwhisper.coaching.model import Reply
 from ccwhisper.coaching.modes import Gate, Mode, Talk
+from ccwhisper.web.shapes import Answer, Ask, Id, Text
 
 FollowWord = Literal["call", "agent"]
 PhaseWord = Literal[
     "dialling", "ringing", "connected", "waiting", "attaching", "attached", "taking_over", "ending", "ended"
 ]
-Id = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-def _encodable(value: str) -> str:
-    return value.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair would make the answer unsendable
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
-
-
-class Ask(BaseModel):
-    """A request's body or query. What is not known is refused: a misspelt key must not mean its default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Answer(BaseModel):
-    """A response's body. Later versions may add fields."""
-
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
-
-
-class Streamed(Answer):
-    """A response's body that is sent as it is made, in one of several forms."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-    forms: ClassVar[tuple[str, ...]] = ()
-
-    form: str
-    file: str
-    chunks: SkipValidation[Iterator[bytes]]
-
-
-class Served(Answer):
-    """A response's body that is a file, whole or in the ranges that were asked for. `tag` changes with what is in it;
-    `file` is the name under which it is saved, where it is to be."""
-
-    forms: ClassVar[tuple[str, ...]] = ()
-
-    form: str
-    file: str | None
-    tag: str
-    path: Path
 
 
 # --- requests --------------------------------------------------------------------------------------------------------

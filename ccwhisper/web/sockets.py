@@ -24,7 +24,7 @@ from ccwhisper.coaching.errors import CoachingError, Invalid
 from ccwhisper.web import errors
 from ccwhisper.web.feed import Client, Feed
 from ccwhisper.web.operations import Counter, Operation, Table, checked
-from ccwhisper.web.schemas import Ask
+from ccwhisper.web.shapes import Ask
 from ccwhisper.web.websocket import Connections
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, Field
 
 from ccwhisper.coaching.errors import Unavailable
 from ccwhisper.coaching.trail import Filter, Health, Page, Row
-from ccwhisper.web.schemas import Answer, Ask, Streamed, Text
+from ccwhisper.web.shapes import Answer, Ask, Streamed, Text
 
 logger = logging.getLogger(__name__)
 
