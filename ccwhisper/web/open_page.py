@@ -142,7 +142,10 @@ class OpenPage:
         if any(trunk.line.registered for trunk in self._trunks.values()):
             self.announce()
         while self._unsaid and self.ws is ws:
-            self.tell(self._unsaid.popleft())
+            text = self._unsaid.popleft()
+            if not self._said(text):  # it has gone again: the rest is for the next
+                self._unsaid.appendleft(text)
+                break
 
     def disconnect(self, ws: Any) -> bool:
         """This WebSocket is no more. False when it was not the page's any longer."""
@@ -153,13 +156,17 @@ class OpenPage:
 
     def tell(self, text: str) -> None:
         """To the page, now or when it is back."""
+        if not self._said(text) and not text.startswith("{"):  # what is ours is told anew when it is back
+            self._unsaid.append(text)
+
+    def _said(self, text: str) -> bool:
         try:
-            if self.ws is None:
-                raise OSError
-            self.ws.send(text)
-        except (ConnectionClosed, OSError):
-            if not text.startswith("{"):  # what is ours is told anew when it is back
-                self._unsaid.append(text)
+            if self.ws is not None:
+                self.ws.send(text)
+                return True
+        except (ConnectionClosed, OSError, LocalProtocolError):
+            pass
+        return False
 
     def announce(self) -> None:
         """Tell the page at which switches it can be rung."""
