@@ -35,5 +35,6 @@ def call_between(node: NodeName, a: Leg, b: Leg, rules: Rules) -> Call | None:
         held=a.held or b.held,
         peer_rate=other.rate,
         peer_buffered=other.buffered,
+        through=other.through,
         obstacle=None if a.media_in_switch and b.media_in_switch else "media_not_in_switch",
     )

@@ -105,6 +105,7 @@ class Leg:
     dialed_user: str | None = None  # user@domain of the directory entry that was dialled
     cc_agent: str | None = None  # mod_callcenter's agent, on the agent's side only
     cc_queue: str | None = None
+    through: str | None = None  # the queue that a caller has come through last, wherever he is now
     codec: str = ""
     rate: int = 8000
     buffered: bool = False  # has a jitter buffer that also works while bridged
@@ -180,6 +181,7 @@ class Call:
     peer_rate: int = 8000  # of the other party's leg
     peer_buffered: bool = False
     recorded: Recorded | None = None
+    through: str | None = None  # the queue that the caller has come through last
 
     def leg_of(self, agent: AgentId) -> AgentLeg | None:
         """The leg of this agent in this call."""

@@ -44,7 +44,7 @@ def policies_read(turn: Turn) -> None:
     for call in list(turn.calls.values()):
         _consider(turn, call, begun=False)
         recording = _on(turn, call)
-        if recording and recording.live and not turn.policy(call).record:
+        if recording and recording.live and not turn.recording_policy(call).record:
             _stop(turn, recording, "policy")
 
 
@@ -178,11 +178,11 @@ def _consider(turn: Turn, call: Call, begun: bool) -> None:
     if had and had.live:
         if had.call == call.id:
             return
-        if turn.policy(call).record:
+        if turn.recording_policy(call).record:
             turn.recordings[had.leg] = replace(had, call=call.id)
         else:
             _stop(turn, had, "policy")
-    elif not begun and turn.policy(call).record and (had is None or had.call != call.id):
+    elif not begun and turn.recording_policy(call).record and (had is None or had.call != call.id):
         _begin(turn, call, had)
 
 
@@ -192,9 +192,10 @@ def _begin(turn: Turn, call: Call, had: Recording | None) -> None:
         _ended(turn, had)
     leg, number = call.agents[0].peer, had.number + 1 if had else 1
     identifier = recording_id(turn.rules.installation, leg, call.id, number)
-    whispers = turn.policy(call).record_whisper
+    whispers = turn.recording_policy(call).record_whisper
     paused = had.paused if had and had.over == "codec" else None
-    new = Recording(identifier, call.node, leg, number, call.id, call.queue, call.peer_rate, whispers, paused)
+    queue = call.queue or call.through
+    new = Recording(identifier, call.node, leg, number, call.id, queue, call.peer_rate, whispers, paused)
     turn.recordings[leg] = new
     turn.effects.append(fx.RecordCall(call.node, leg, new.file, new.mark, buffer=not call.peer_buffered))
     if paused:
@@ -237,7 +238,7 @@ def _follow(turn: Turn, session: Session) -> None:
     here = None
     if recording and recording.live and (recording.id == session.recording or (attached and call)):
         here = recording.id
-    excluded = call is not None and turn.policy(call).record_whisper is Whispers.EXCLUDED
+    excluded = call is not None and turn.recording_policy(call).record_whisper is Whispers.EXCLUDED
     wanted = here is not None and attached and session.whispers is Whispers.SEPARATE and not excluded
     if session.track and not (wanted and here == session.recording):
         turn.effects.append(fx.StopTrack(session.node, session.leg, session.track))

@@ -78,7 +78,7 @@ def prepare(
         talk=ask.talk or turn.policy(call).talk,
         follow=ask.follow,
         started_at=ask.at,
-        whispers=turn.policy(call).record_whisper if call else Whispers.OFF,
+        whispers=turn.recording_policy(call).record_whisper if call else Whispers.OFF,
     )
     if call and leg and not leg.buffered:
         turn.buffer(call, leg, session)  # while the phone rings: some time before anything attaches

@@ -223,7 +223,7 @@ class Turn:
             attempts=0,
             passed=None,
             again_until=None,
-            whispers=self.policy(call).record_whisper,
+            whispers=self.recording_policy(call).record_whisper,
         )
         if changed.mode is Mode.WHISPER:
             self.beep(changed, "whisper")  # a new call: the agent is told again
@@ -258,6 +258,11 @@ class Turn:
     def policy(self, call: Call | None) -> QueuePolicy:
         """The policy of the call's queue."""
         return self.rules.queue(call.queue if call else None)
+
+    def recording_policy(self, call: Call) -> QueuePolicy:
+        """The policy that a call is recorded by: whoever is transferred out of a queue to an agent's extension is
+        recorded on as the queue wants, and what it excludes stays excluded."""
+        return self.rules.queue(call.queue or call.through)
 
     def node_up(self, name: NodeName) -> bool:
         """Whether the node is connected and read."""

@@ -70,7 +70,7 @@ def _start(effect: fx.RecordCall, after: State, at: float) -> Minute:
     mark = effect.mark
     call = after.calls[mark.call]
     return mark.id, journal.Start(
-        at, mark.id, effect.node, effect.leg, effect.file, call.queue, call.direction, call.number, call.name,
+        at, mark.id, effect.node, effect.leg, effect.file, mark.queue, call.direction, call.number, call.name,
         mark.whispers.value,
     )  # fmt: skip
 

@@ -134,6 +134,7 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
         dialed_user=_at(get("variable_dialed_user"), get("variable_dialed_domain")),
         cc_agent=get("variable_cc_agent") if get("variable_cc_side") == "agent" else None,
         cc_queue=get("variable_cc_queue") if get("variable_cc_side") == "agent" else None,
+        through=get("variable_cc_queue") if get("variable_cc_side") == "member" else None,
         codec=get("Channel-Write-Codec-Name", ""),  # of a leg that eavesdrops the read codec is not the phone's
         rate=_number(get("Channel-Write-Codec-Rate")) or 8000,
         buffered=_buffered(dump),

@@ -9,12 +9,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pytest
 
+from tests.scenarios.calls import alone_in_the_queue
 from tests.scenarios.stage import Coach, Refused, Scene, Stage, wait_until
 
 RECORDED: Final = """[coaching]
@@ -347,3 +349,34 @@ def test_what_a_policy_excludes_is_never_recorded(stage: Stage, tmp_path: Path) 
         admin.close()
     assert [line["file"] for line in tape.lines("coach")] == [None]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{tape.id}-call.wav", f"{tape.id}.jsonl"]
+
+
+def test_what_a_queue_excludes_stays_so_when_its_caller_is_transferred_to_an_extension(
+    stage: Stage, tmp_path: Path
+) -> None:
+    queue = "support@default"
+    admin = stage.service.api("ada", permissions=["edit_coaching_policies"])
+    admin.ask("PUT", f"/policies/{queue}", {"record_whisper": "excluded"})
+    try:
+        with alone_in_the_queue(stage):
+            scene = stage.call("1001", number="5000")
+        tape = Tape(stage, scene, tmp_path)
+        carla = stage.coach("carla", scene, "whisper")
+        assert carla.view()["recorded"] == "excluded"
+        colleague = stage.phone_of("1002", "colleague")
+        scene.agent.refer("1002")
+        colleague.wait_call().wait("up")
+        wait_until("carla has gone along", lambda: carla.view()["agent"] == "1002" and carla.view()["settled"], 10)
+        [call] = stage.calls()
+        assert call["queue"] is None
+        dora = stage.coach("dora", replace(scene, id=call["id"]), "whisper")
+        assert {carla.view()["recorded"], dora.view()["recorded"]} == {"excluded"}
+        talked()
+        for coach in (carla, dora):
+            coach.leave()
+        tape.over(scene)
+    finally:
+        admin.ask("DELETE", f"/policies/{queue}")
+        admin.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{tape.id}-call.wav", f"{tape.id}.jsonl"]
+    assert len(tape.lines("stop")) == 1

@@ -128,6 +128,26 @@ def test_who_is_transferred_stays_in_the_same_recording() -> None:
     assert recorded(world) == {"call.wav": False}
 
 
+def test_who_is_transferred_out_of_a_queue_to_an_extension_is_recorded_on_as_it_wants() -> None:
+    world = World(rules=layered(replace(RULES, installation="i", file={"sales": SEPARATE}), {})).up()
+    call_up(world, queue="sales", through="sales")
+    assert only(world).queue == "sales"
+    world.unbridge("a1", "c1")
+    second = call_up(world, agent="a2")
+    assert second.queue is None
+    session = world.coached(second)
+    world.mode(session, Mode.WHISPER)
+    assert ended(world) == []
+    assert recorded(world) == {"call.wav": False, f"{session.id}.wav": False}
+    again = restarted(world)
+    again.feed(ev.PoliciesRead({}))
+    assert ended(again) == []
+    assert set(recorded(again)) == {"call.wav", f"{session.id}.wav"}
+    late = call_up(world, "c2", "a3", through="sales")
+    assert late.queue is None
+    assert world.state.recordings["c2"].queue == "sales", "whose recordings they are is for his queue to say, too"
+
+
 def test_hold_changes_nothing() -> None:
     world = centre()
     call_up(world)
@@ -374,6 +394,18 @@ def test_a_coach_who_follows_the_agent_is_in_each_callers_recording() -> None:
     assert recorded(world) == {"call.wav": False, f"{session.id}.wav": True}
 
 
+def test_no_file_is_written_over_for_a_coach_who_comes_back_to_a_caller() -> None:
+    world = centre()
+    session = world.coached(call_up(world), follow=Follow.AGENT)
+    first = only(world)
+    for caller in ("c2", "c1"):  # the first one waits meanwhile
+        world.unbridge("a1", str(world.legs["a1"].peer))
+        world.bridge(world.legs.get(caller, caller_leg(caller)), world.legs["a1"])
+    assert world.session(session).recording == first.id
+    assert len(world.tracks) == 3
+    assert len([each for each in world.take(fx.RecordCoach) if each.file.startswith(first.id)]) == 2
+
+
 def test_to_a_caller_on_the_same_leg_nothing_of_the_last_goes_along() -> None:
     world = centre(closed=PolicyPart(record=False, record_whisper=Whispers.OFF))
     session = world.coached(call_up(world), follow=Follow.AGENT)
@@ -568,3 +600,21 @@ def test_what_a_queue_itself_says_in_the_file_counts_before_the_default() -> Non
     assert not excluded(rules, "sales")
     assert excluded(rules, "other")
     assert layered(rules, {}).queue("sales").record_whisper is Whispers.SEPARATE
+
+
+def test_what_a_queue_excludes_stays_so_when_its_caller_is_transferred_to_an_extension() -> None:
+    world = centre(closed=PolicyPart(record_whisper=Whispers.EXCLUDED))
+    call_up(world, queue="closed", through="closed")
+    before = world.coached(next(iter(world.state.calls.values())))
+    world.unbridge("a1", "c1")
+    world.hang_up("a1")
+    second = call_up(world, agent="a2")
+    after = world.coached(second, coach("dora"))
+    for session in (before, after):
+        world.mode(session, Mode.WHISPER)
+        assert world.session(session).call == second.id
+        assert world.session(session).whispers is Whispers.EXCLUDED
+    assert recorded(world) == {"call.wav": False}
+    world.unbridge("a2", "c1")
+    call_up(world, agent="a3", queue="sales")
+    assert len(world.tracks) == 3, "another queue has a say of its own"

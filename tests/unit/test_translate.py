@@ -197,9 +197,10 @@ def test_a_digest_is_of_the_domain_whose_password_it_was_and_not_of_the_realm_th
 
 def test_the_call_centres_mark_counts_on_the_agents_side_only() -> None:
     mark = {**DUMP, "variable_cc_agent": "1001@dom", "variable_cc_queue": "vip"}
-    assert leg_of({**mark, "variable_cc_side": "member"}, OURS).cc_agent is None
+    caller = leg_of({**mark, "variable_cc_side": "member"}, OURS)
+    assert (caller.cc_agent, caller.cc_queue, caller.through) == (None, None, "vip")
     leg = leg_of({**mark, "variable_cc_side": "agent"}, OURS)
-    assert (leg.cc_agent, leg.cc_queue) == ("1001@dom", "vip")
+    assert (leg.cc_agent, leg.cc_queue, leg.through) == ("1001@dom", "vip", None)
 
 
 def test_a_jitter_buffer_counts_when_it_also_works_during_a_bridge() -> None:
