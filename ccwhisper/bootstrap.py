@@ -40,9 +40,9 @@ from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
 from ccwhisper.web.browser_phones import BrowserSettings
 from ccwhisper.web.journal import Journal
-from ccwhisper.web.recordings import Shelf
 from ccwhisper.web.resume import kept_secret
 from ccwhisper.web.secured import Secured
+from ccwhisper.web.shelf import Shelf
 from ccwhisper.web.tickets import Tickets, kept_key
 
 logger = logging.getLogger("ccwhisper")

@@ -25,8 +25,8 @@ from ccwhisper.web.openapi import document
 from ccwhisper.web.operations import PREFIX, Counter, blueprint
 from ccwhisper.web.pages import pages
 from ccwhisper.web.policies import Policies
-from ccwhisper.web.recordings import Shelf
 from ccwhisper.web.secured import Secured
+from ccwhisper.web.shelf import Shelf
 from ccwhisper.web.sockets import Sockets
 from ccwhisper.web.trail import Trail
 

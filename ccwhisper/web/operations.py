@@ -26,9 +26,10 @@ from ccwhisper.web.files import served
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits, TooMany
 from ccwhisper.web.policies import Policies
-from ccwhisper.web.recordings import MediaOpened, Shelf
+from ccwhisper.web.recordings import MediaOpened
 from ccwhisper.web.schemas import SessionView
 from ccwhisper.web.shapes import Answer, Ask, Served, Streamed
+from ccwhisper.web.shelf import Shelf
 from ccwhisper.web.tickets import COOKIE, LIFETIME
 from ccwhisper.web.trail import Trail
 

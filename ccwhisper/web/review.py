@@ -32,11 +32,9 @@ from ccwhisper.web.recordings import (
     comment_view,
     count_view,
     detail,
-    finished,
-    found,
-    scope,
     view,
 )
+from ccwhisper.web.shelf import finished, found, scope
 
 TABLE: Final = Table(records=True)
 

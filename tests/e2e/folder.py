@@ -10,7 +10,7 @@ from ccwhisper.recording import places
 from ccwhisper.recording.cutting import Cutting
 from ccwhisper.store.database import Database
 from ccwhisper.store.recordings import Recordings
-from ccwhisper.web.recordings import Shelf
+from ccwhisper.web.shelf import Shelf
 from ccwhisper.web.tickets import Tickets
 
 
