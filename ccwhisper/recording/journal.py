@@ -12,7 +12,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar, Final
 
+from ccwhisper.coaching.recorded import recording_of
+
 VERSION: Final = 1
+
+LATEST: Final = 253_402_300_799
+"""The end of the year 9999: a later moment is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +220,17 @@ _KINDS: Final[Mapping[str, type[Line]]] = {
 }
 
 
+_FORMS: Final[Mapping[object, tuple[type, ...]]] = {
+    "float": (int, float),
+    "int": (int,),
+    "bool": (bool,),
+    "str": (str,),
+    "str | None": (str, type(None)),
+}
+
+
 class JournalBroken(Exception):
-    """A journal that does not say what was recorded: no line, or no `Start` in front."""
+    """A journal that does not say what was recorded: no line, no `Start` in front, or the names of others' files."""
 
     code: Final = "journal_broken"
 
@@ -238,29 +252,38 @@ class Journal:
 def encoded(line: Line) -> bytes:
     """A line as it stands in the file, with its end."""
     said = {"what": line.WHAT} | asdict(line)
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    # Half of a surrogate pair, in the name of a token, would end the thread that writes.
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
 def decoded(raw: bytes) -> Line | None:
-    """A line of the file; None for one that is torn, or of a later version that says something else."""
+    """A line of the file; None for one that is torn, or says what no line says. Its values came from switches, and
+    whoever reads it stumbles over none of them."""
     try:
         said = json.loads(raw)
         kind = _KINDS[said.pop("what")]
-        names = {each.name for each in fields(kind)}
-        line: Line = kind(**{name: value for name, value in said.items() if name in names})
-        float(line.at)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        forms = {each.name: _FORMS[each.type] for each in fields(kind)}
+        known = {name: value for name, value in said.items() if name in forms}
+        if not all(type(value) in forms[name] for name, value in known.items()):
+            return None
+        line: Line = kind(**known)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return line
+    return line if 0 <= line.at <= LATEST else None
 
 
 def read(path: Path) -> Journal:
-    """Raises OSError and JournalBroken."""
+    """Raises OSError and JournalBroken. What it names is of this recording: what is read, made and deleted by it is
+    nobody else's."""
     found = [decoded(raw) for raw in path.read_bytes().splitlines()]
     lines = tuple(line for line in found if line is not None)
     if not lines or not isinstance(lines[0], Start):
         raise JournalBroken(f"{path.name} does not begin with what was recorded")
-    return Journal(lines[0], lines, torn=found.count(None))
+    start = lines[0]
+    names = [start.file, *(line.file for line in lines if isinstance(line, Coach) and line.file)]
+    if start.id != path.stem or any(recording_of(name) != start.id for name in names):
+        raise JournalBroken(f"{path.name} names a file that is no raw track of this recording")
+    return Journal(start, lines, torn=found.count(None))
 
 
 def journals(directory: Path) -> Iterator[Path]:

@@ -60,7 +60,6 @@ class Scribe:
         self._queue: deque[Minute] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._torn: set[RecordingId] = set()
         self._failing = False
         self._lost = 0
         self._thread = threading.Thread(target=self._run, name="ccwhisper-scribe", daemon=True)
@@ -119,9 +118,9 @@ class Scribe:
         path = self._directory / f"{recording}.jsonl"
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if isinstance(line, journal.Start) and path.exists() and path.stat().st_size:
+            if isinstance(line, journal.Start) and _begun(path):
                 return True  # the service before this one has begun it
-            self._append(path, recording, journal.encoded(line))
+            _append(path, journal.encoded(line))
         except OSError as error:
             if not self._failing:
                 logger.error("journals of recordings cannot be written, and wait: %s", error)
@@ -132,15 +131,24 @@ class Scribe:
             self._failing, self._lost = False, 0
         return True
 
-    def _append(self, path: Path, recording: RecordingId, raw: bytes) -> None:
-        """A line that was cut off by a full disk is ended before the next one, which may be the same again."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            whole = b"\n" + raw if recording in self._torn else raw
-            written = os.write(descriptor, whole)
-            if written < len(whole):
-                self._torn.add(recording)
-                raise OSError(f"{path.name} took {written} of {len(whole)} bytes")
-            self._torn.discard(recording)
-        finally:
-            os.close(descriptor)
+
+def _begun(path: Path) -> bool:
+    """Whether a journal has its first line: one that a full disk cut off is no such thing."""
+    try:
+        return any(isinstance(journal.decoded(raw), journal.Start) for raw in path.read_bytes().splitlines())
+    except FileNotFoundError:
+        return False
+
+
+def _append(path: Path, raw: bytes) -> None:
+    """A line that was cut off, by a full disk or with the service that wrote it, is ended before the next one, which
+    may be the same again."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        whole = b"\n" + raw if size and os.pread(descriptor, 1, size - 1) != b"\n" else raw
+        written = os.write(descriptor, whole)
+        if written < len(whole):
+            raise OSError(f"{path.name} took {written} of {len(whole)} bytes")
+    finally:
+        os.close(descriptor)

@@ -283,8 +283,25 @@ def test_a_line_that_was_cut_off_is_said_again(tmp_path: Path, monkeypatch: pyte
     writer.note(told[0])
     wait(lambda: not writer._queue)
     writer.stop()
-    lines = (tmp_path / f"{only(world).id}.jsonl").read_bytes().splitlines()
-    assert [journal.decoded(line) is None for line in lines] == [True, False]
+    found = journal.read(tmp_path / f"{only(world).id}.jsonl")
+    assert ([line.WHAT for line in found.lines], found.torn) == (["start", "party"], 1)
+
+
+def test_a_line_that_died_with_its_service_takes_no_other_with_it(tmp_path: Path) -> None:
+    world, told = a_call()
+    path = tmp_path / f"{only(world).id}.jsonl"
+    for torn in (10, -10):  # the first line, and the last one
+        writer = Scribe(tmp_path)
+        writer.start()
+        writer.note(told[0])
+        writer.stop()
+        path.write_bytes(path.read_bytes()[:torn])
+    writer = Scribe(tmp_path)
+    writer.start()
+    writer.note(told[0])
+    writer.stop()
+    found = journal.read(path)
+    assert ([line.WHAT for line in found.lines], found.torn) == (["start", "party"], 2)
 
 
 def test_a_service_that_stops_waits_for_no_disk(tmp_path: Path) -> None:
