@@ -30,7 +30,7 @@ import orjson
 
 from ccwhisper.coaching.model import CoachRecord, Follow
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from ccwhisper.coaching.recorded import Mark, Whispers
+from ccwhisper.coaching.recorded import Mark, Whispers, recording_of
 
 ROLE, LEASE, SESSION, GATE = "ccw_role", "ccw_lease", "ccw_session", "ccw_gate"
 DIALIN, WANTED = "ccw_dialin", "ccw_wanted"
@@ -72,10 +72,13 @@ def dump_mark(mark: Mark) -> str:
 
 
 def load_mark(text: str) -> Mark | None:
-    """The mark that `dump_mark` wrote; None when the text is no such thing."""
+    """The mark that `dump_mark` wrote; None when the text is no such thing. Its id becomes the name of a file."""
     try:
         plain = _plain(text)
-        return Mark(**{**plain, "whispers": Whispers(plain["whispers"])})
+        mark = Mark(**{**plain, "whispers": Whispers(plain["whispers"])})
+        texts = mark.id, mark.call, mark.queue or "", mark.paused or "", mark.over or ""
+        sound = all(isinstance(each, str) for each in texts) and type(mark.number) is type(mark.rate) is int
+        return mark if sound and recording_of(f"{mark.id}-call.wav") == mark.id else None
     except (ValueError, TypeError, KeyError, binascii.Error):
         return None
 

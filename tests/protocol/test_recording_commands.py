@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from uuid import UUID
 
 import pytest
@@ -140,3 +141,24 @@ def test_a_leg_brings_its_mark_back() -> None:
         assert leg.recording == mark
     for nonsense in ("", "x", "e30", records.dump_mark(MARK)[:-9]):
         assert records.load_mark(nonsense) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"id": f"../../{ID}"},
+        {"id": f"{ID}/x"},
+        {"id": "another"},
+        {"id": 5},
+        {"call": ["call"]},
+        {"queue": 5},
+        {"rate": "8000"},
+        {"number": True},
+        {"over": {}, "paused": {"by": 1}},
+    ],
+)
+def test_a_mark_that_a_switch_has_made_up_is_none(said: dict[str, object]) -> None:
+    """The journal of a recording is a file that is named after its id."""
+    word = records._word(asdict(MARK) | {"whispers": MARK.whispers.value} | said)
+    assert records.load_mark(records.dump_mark(MARK)) == MARK
+    assert records.load_mark(word) is None
