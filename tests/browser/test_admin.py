@@ -62,6 +62,53 @@ def saved(page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("Everything is saved and in force.")
 
 
+@pytest.fixture
+def excluding(centre: Centre, admin: Callable[..., str]) -> Iterator[None]:
+    """The file excludes whispers of a queue from recordings, since a restart. Somebody had switched them on before."""
+    api = centre.service.api("ada", permissions=[EDIT_POLICIES])
+    api.ask("PUT", f"/policies/{QUEUE}", {"record_whisper": "separate"})
+    api.ask("PUT", "/policies/default", {"record": True, "record_whisper": "separate"})
+    api.close()
+    before = centre.service.config.read_text()
+    centre.service.stop()
+    centre.service.config.write_text(f'{before}[queue."{QUEUE}"]\nrecord_whisper = "excluded"\n')
+    centre.service.start()
+    yield
+    centre.service.stop()
+    centre.service.config.write_text(before)
+    centre.service.start()
+
+
+def test_nobody_switches_on_what_the_file_excludes(
+    centre: Centre, open_page: Open, admin: Callable[..., str], excluding: None
+) -> None:
+    until(lambda: policy(centre, "default")["policy"]["record"])
+    found = policy(centre)
+    assert (found["policy"]["record_whisper"], found["sources"]["record_whisper"]) == ("excluded", "file")
+    assert found["edited"]["record_whisper"] == "separate", "of the life before"
+    api = centre.service.api("ada", permissions=[EDIT_POLICIES])
+    for wish in ("off", "separate"):
+        with pytest.raises(Refused, match="whisper_recording_excluded"):
+            api.ask("PUT", f"/policies/{QUEUE}", {"record_whisper": wish})
+    api.close()
+    page = open_page(admin(), "/admin")
+    choose(page)
+    whispers = setting(page, "Whispers in recordings")
+    expect(whispers.get_by_label("Never, by anybody")).to_be_checked()
+    expect(whispers.get_by_label("Never, by anybody")).to_be_disabled()
+    expect(whispers.get_by_label("On a track of its own for each coach")).to_be_disabled()
+    expect(whispers).to_contain_text("From the file")
+    expect(page.get_by_role("status")).to_have_text("Everything is saved and in force.")
+    page.get_by_role("spinbutton", name="Coaches").fill("3")
+    saved(page)
+    found = policy(centre)
+    assert (found["policy"]["max_coaches"], found["policy"]["record_whisper"]) == (3, "excluded")
+    choose(page, "Default policy")
+    setting(page, "Whispers in recordings").get_by_label("Not recorded").check()
+    saved(page)
+    assert policy(centre)["policy"]["record_whisper"] == "excluded"
+
+
 @SCREENS
 def test_every_setting_is_set_and_in_force(
     centre: Centre, open_page: Open, admin: Callable[..., str], size: dict[str, int]

@@ -68,12 +68,22 @@ const FIELDS = [
   },
 ];
 
+/** The configuration file says “Never”: it stays so, whatever was set here when it did not. */
+const locked = (item, key) => key === "record_whisper" && item.whisper_recording_excluded;
+
+/** What is set here and counts. */
+function counting(item) {
+  const said = item.edited.record_whisper;
+  return locked(item, "record_whisper") && said !== "excluded" ? { ...item.edited, record_whisper: null } : item.edited;
+}
+
 /** A queue that nobody has named yet: everything as in the default policy. */
 function unknown(queue, all) {
   const base = all[0];
   const places = Object.fromEntries(Object.entries(base.sources).map(([key, place]) => [key, place === "built_in" ? place : "default"]));
   const nothing = Object.fromEntries(FIELDS.map(({ key }) => [key, null]));
-  return { queue, policy: base.policy, sources: places, edited: nothing, without: base.policy, without_sources: places, editable: true };
+  const { policy, whisper_recording_excluded } = base;
+  return { queue, policy, sources: places, edited: nothing, without: policy, without_sources: places, editable: true, whisper_recording_excluded };
 }
 
 function Field({ field, draft, item, set, error, enabled }) {
@@ -81,7 +91,7 @@ function Field({ field, draft, item, set, error, enabled }) {
   const own = draft[key] !== null;
   const wrong = error?.field?.split(".")[0] === key ? error : null;
   const bad = (path) => (wrong && `f-${wrong.field}.`.startsWith(`${path}.`) ? { "aria-invalid": "true", "aria-describedby": "wrong" } : {});
-  const changed = JSON.stringify(draft[key]) !== JSON.stringify(item.edited[key]);
+  const changed = JSON.stringify(draft[key]) !== JSON.stringify(counting(item)[key]);
   return html`<fieldset class="setting" aria-labelledby=${`t-${key}`} data-own=${own || undefined} data-wrong=${wrong ? "" : undefined} disabled=${!enabled}>
     <div class="origin"><h3 id=${`t-${key}`}>${title}</h3><span class="tag">${own ? "Set here" : PLACES[item.without_sources[key]]}</span>${changed && html`<span class="tag" data-changed>Not saved</span>`}
       ${own && enabled && html`<button type="button" class="plain" onClick=${() => set(key, null)}>${BACK[item.without_sources[key]]}</button>`}</div>
@@ -92,11 +102,11 @@ function Field({ field, draft, item, set, error, enabled }) {
 }
 
 function Form({ api, item, saved, guard }) {
-  const [draft, setDraft] = useState(item.edited);
+  const [draft, setDraft] = useState(() => counting(item));
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   const form = useRef(null);
-  const dirty = FIELDS.filter(({ key }) => JSON.stringify(draft[key]) !== JSON.stringify(item.edited[key])).length;
+  const dirty = FIELDS.filter(({ key }) => JSON.stringify(draft[key]) !== JSON.stringify(counting(item)[key])).length;
   guard.current = dirty > 0;
   useEffect(() => () => { guard.current = false; }, []);
   const set = (key, value) => {
@@ -113,7 +123,7 @@ function Form({ api, item, saved, guard }) {
     const path = `/policies/${encodeURIComponent(item.queue)}`;
     try {
       const now = await (Object.keys(said).length ? api.ask("PUT", path, said) : api.ask("DELETE", path));
-      setDraft(now.edited);
+      setDraft(counting(now));
       guard.current = false;
       await saved();
     } catch (refusal) {
@@ -153,11 +163,11 @@ function Form({ api, item, saved, guard }) {
       ${!item.editable && html`<p class="notice">Your token does not include this one: you can read it.</p>`}
     </header>
     <div class="settings">${FIELDS.map((field) => html`<${Field} key=${field.key} field=${field} draft=${draft} item=${item} set=${set} error=${error}
-        enabled=${item.editable} />`)}</div>
+        enabled=${item.editable && !locked(item, field.key)} />`)}</div>
     ${item.editable && html`<footer class="save">
       ${general && html`<p class="wrong" role="alert">${error.message}</p>`}
       <p class="grow" role="status">${dirty ? `${dirty} ${dirty === 1 ? "change" : "changes"} not saved` : "Everything is saved and in force."}</p>
-      <button type="button" disabled=${!dirty || busy} onClick=${() => { setError(null); setDraft(item.edited); }}>Discard</button>
+      <button type="button" disabled=${!dirty || busy} onClick=${() => { setError(null); setDraft(counting(item)); }}>Discard</button>
       <button type="submit" class="main" disabled=${!dirty || busy}>Save <kbd>Ctrl S</kbd></button>
     </footer>`}
   </form>`;
