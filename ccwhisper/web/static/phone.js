@@ -3,7 +3,8 @@ import { html, useDesk, useEffect, useRef, useState } from "./ui.js";
 
 const BROWSER = "browser";
 const FLOOR = -60; // dBFS at the left end of the meter
-const METER_MS = 66;
+const METER_MS = 100; // a page that is drawn again for every look is most of what it costs when nothing else goes on
+const METER_DB = 3; // what differs by less looks the same, and is not drawn
 
 /** What was chosen last: a desk phone of the token's, or this browser. */
 export function useChoice(desk, phone) {
@@ -26,11 +27,11 @@ function Meter({ phone }) {
   const bar = useRef(null);
   useEffect(() => {
     const draw = () => {
-      const level = Math.max(FLOOR, phone.level());
-      if (bar.current) bar.current.value = Math.round(level - FLOOR); // not any more, when it has just been taken away
+      const level = METER_DB * Math.round(Math.max(0, phone.level() - FLOOR) / METER_DB);
+      if (bar.current && bar.current.value !== level) bar.current.value = level; // no bar any more, when it has just been taken away
     };
     draw();
-    const timer = setInterval(draw, METER_MS); // every frame of the screen would cost twice as much of the processor
+    const timer = setInterval(draw, METER_MS);
     return () => clearInterval(timer);
   }, [phone]);
   return html`<meter ref=${bar} min="0" max=${-FLOOR} aria-label="Level of the microphone"></meter>`;
