@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -33,6 +35,9 @@ AT_A_TIME: Final = 2
 SECONDS: Final = 120.0
 """How long one may take: cutting copies, and decodes nothing."""
 
+LATELY: Final = 10_000
+"""Deletions that are remembered: what was being cut meanwhile goes, too."""
+
 T = TypeVar("T")
 
 
@@ -45,6 +50,7 @@ class Cutting:
         self._largest = largest
         self._free = BoundedSemaphore(AT_A_TIME)
         self._busy: dict[str, BoundedSemaphore] = {}
+        self._gone: deque[str] = deque(maxlen=LATELY)
 
     def whole(self, result: Result) -> Path:
         """The recording's file. Raises NotFound (`file_not_found`) and Unavailable (`archive_unavailable`), as all of
@@ -70,7 +76,8 @@ class Cutting:
         return self._here(result, name, "peaks")
 
     def delete(self, result: Result) -> None:
-        """The recording's files are gone, from the archive and from here. Raises Unavailable."""
+        """The recording's files are gone, from the archive and from here, with what is being cut of it. Raises
+        Unavailable."""
         names = [each for each in (result.file, result.peaks, str(Path(result.file).with_suffix(".json"))) if each]
 
         def gone() -> None:
@@ -79,7 +86,13 @@ class Cutting:
             for name in names:
                 self._archive.remove(name)
 
-        _asked(gone)
+        self._gone.append(result.id)
+        try:
+            _asked(gone)
+        except CoachingError:
+            with suppress(ValueError):
+                self._gone.remove(result.id)
+            raise
 
     # --- cutting -----------------------------------------------------------------------------------------------------
 
@@ -94,6 +107,9 @@ class Cutting:
                     _asked(lambda: self._folder.mkdir(mode=0o700, parents=True, exist_ok=True))
                     make(result, raw)
                     _asked(lambda: raw.replace(path))
+                    if result.id in self._gone:
+                        _asked(lambda: path.unlink(missing_ok=True))
+                        raise NotFound("file_not_found", "The recording has been deleted.")
                 finally:
                     _asked(lambda: raw.unlink(missing_ok=True))
                 _asked(lambda: self._tidy(path))

@@ -26,6 +26,10 @@ BUSY_SECONDS: Final = 5.0
 _UPGRADE_LOCK: Final = 0x63637768  # any number will do that is nobody else's in this database
 
 
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
+
+
 class Database:
     """One database. Nothing connects before it is used."""
 
@@ -45,6 +49,7 @@ class Database:
         def connect() -> sqlite3.Connection:
             # SQLAlchemy's own BEGIN below, since the module's begins too late and ends too early for DDL.
             connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            connection.create_function("lower", 1, _lower, deterministic=True)  # its own knows the letters of ASCII
             connection.execute("PRAGMA synchronous = FULL")  # in WAL mode less may lose the last rows with the power
             return connection
 

@@ -23,6 +23,9 @@ _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9A-Za-z-]{1,64})")
 _KEY = ["installation", "id"]
 _NOBODY = Exposure()
 
+LONGEST_COMMENT = 2000
+"""Characters, as the API takes them."""
+
 
 # --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -305,7 +308,9 @@ def comment(connection: Connection, installation: str, recording: str, number: i
 def add(connection: Connection, installation: str, recording: str, given: Comment) -> Comment:
     """A new one, with the number that it gets."""
     values = {name: getattr(given, name) for name in ("author", "name", "at", "text", "created_at", "edited_at")}
-    plain_values = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
+    plain_values = {
+        name: plain(value, LONGEST_COMMENT) if isinstance(value, str) else value for name, value in values.items()
+    }
     made = connection.execute(
         insert(COMMENT).returning(COMMENT), {"installation": installation, "recording": recording, **plain_values}
     )
@@ -314,7 +319,7 @@ def add(connection: Connection, installation: str, recording: str, given: Commen
 
 def edit(connection: Connection, installation: str, recording: str, number: int, text: str, at: datetime) -> None:
     """Another text."""
-    values = {"text": plain(text), "edited_at": at}
+    values = {"text": plain(text, LONGEST_COMMENT), "edited_at": at}
     connection.execute(update(COMMENT).where(*_this(installation, recording, number)).values(values))
 
 

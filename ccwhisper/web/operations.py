@@ -26,7 +26,7 @@ from ccwhisper.web.files import served
 from ccwhisper.web.journal import Journal
 from ccwhisper.web.limits import Limits, TooMany
 from ccwhisper.web.policies import Policies
-from ccwhisper.web.recordings import MediaOpened
+from ccwhisper.web.recordings import MediaClosed, MediaOpened
 from ccwhisper.web.schemas import SessionView
 from ccwhisper.web.shapes import Answer, Ask, Served, Streamed
 from ccwhisper.web.shelf import Shelf
@@ -99,6 +99,8 @@ _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "set_policy": "policy",
         "drop_policy": "policy",
         "open_media": "play",
+        "get_track": "play",
+        "get_file": "export_recording",
         "add_comment": "comment",
     }
 )
@@ -132,7 +134,7 @@ class Operation:
     def action(self) -> str:
         """What it is called in the audit trail; for what a request to the core asks, as the core calls it."""
         name = self.handler.__name__
-        return _ACTIONS.get(name, name) if self.acts else "read"
+        return _ACTIONS.get(name, name) if self.acts or self.ticket else "read"
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -249,7 +251,7 @@ class Counter:
     def _refused(
         self, each: Operation, who: Principal, origin: str, variables: Mapping[str, str], refusal: CoachingError
     ) -> None:
-        if each.acts or isinstance(refusal, Forbidden):
+        if each.acts or each.ticket or isinstance(refusal, Forbidden):
             whom = variables.get("session"), None, variables.get("call"), None
             where = f"{each.method} {each.path} {variables.get('recording', '')}".rstrip()
             self.engine.record(fx.Audit(each.action, who.actor, *whom, where, origin, refusal=refusal.code))
@@ -300,6 +302,8 @@ def _response(each: Operation, answer: Answer) -> Response:
     response = Response(answer.model_dump_json(), each.status, mimetype="application/json")
     if isinstance(answer, MediaOpened):
         _open(response, answer)
+    if isinstance(answer, MediaClosed):
+        response.delete_cookie(COOKIE, path=_place(), httponly=True, samesite="Strict")
     if each.location:
         response.headers["Location"] = PREFIX + each.location.format_map(answer.__dict__)
         response.autocorrect_location_header = False
@@ -310,10 +314,13 @@ def _open(response: Response, answer: MediaOpened) -> None:
     """Give a ticket to the browser, for the addresses of this recording alone. A page behind a proxy that speaks https
     for the service tells so by its origin."""
     secure = request.is_secure or request.headers.get("Origin", "").startswith("https:")
-    where = request.path.rpartition("/")[0]
     response.set_cookie(
-        COOKIE, answer.cookie, int(LIFETIME), path=where, secure=secure, httponly=True, samesite="Strict"
+        COOKIE, answer.cookie, int(LIFETIME), path=_place(), secure=secure, httponly=True, samesite="Strict"
     )
+
+
+def _place() -> str:
+    return request.path.rpartition("/")[0]
 
 
 def _asked(each: Operation) -> Ask | None:

@@ -13,7 +13,7 @@ from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.policy import DELETE_RECORDINGS, Rules
 from ccwhisper.recording.index import Comment, Entry, Person, State, Tally, Wanted
 from ccwhisper.recording.result import Result
-from ccwhisper.web.shapes import Answer, Ask, Served, Text
+from ccwhisper.web.shapes import Answer, Ask, Served, Text, is_written
 from ccwhisper.web.shelf import scope
 from ccwhisper.web.trail import Moment, Word
 
@@ -61,7 +61,7 @@ def _said(value: str) -> str:
     text = value.strip()
     if not text:
         raise ValueError("says nothing")
-    if any(not (char.isprintable() or char == "\n") for char in text):
+    if not all(char in "\n\t" or is_written(char) for char in text):
         raise ValueError("must not hold control characters")
     return text
 
@@ -244,6 +244,12 @@ class MediaOpened(Answer):
     opening: Text
     expires_at: Annotated[float, Field(description="Seconds since the epoch. To be renewed before, to go on.")]
     cookie: Annotated[str, Field(exclude=True)]
+
+
+class MediaClosed(Answer):
+    """A recording is not open to this browser any more."""
+
+    closed: bool = True
 
 
 PEAKS: Final = "application/octet-stream"

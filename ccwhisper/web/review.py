@@ -22,6 +22,7 @@ from ccwhisper.web.recordings import (
     CommentNew,
     CommentView,
     FileQuery,
+    MediaClosed,
     MediaOpened,
     MediaOpening,
     Peaks,
@@ -84,6 +85,7 @@ def retry_recording(it: Context, recording: str) -> RecordingDetail:
     if entry.state != "failed" or it.shelf.work is None:
         raise Conflict("recording_not_failed", "Only a recording that could not be made is tried again.", retry=False)
     it.shelf.work.retry(recording)
+    _record(it, "retry_recording", entry, result)
     return detail(entry, result, (), it.actor, it.engine.rules)
 
 
@@ -100,6 +102,12 @@ def open_media(it: Context, recording: str) -> MediaOpened:
         _record(it, "play", entry, result)
     ticket = it.shelf.tickets.issue(it.who, recording, entry.queue, opening)
     return MediaOpened(opening=opening, expires_at=ticket.expires_at, cookie=ticket.value)
+
+
+@TABLE.operation("DELETE", "/recordings/{recording}/media", MediaClosed)
+def close_media(_: Context, recording: str) -> MediaClosed:  # noqa: ARG001 - the cookie of its address goes
+    """Close a recording to this browser again: who signs out leaves no ticket to the next one."""
+    return MediaClosed()
 
 
 @TABLE.operation("GET", "/recordings/{recording}/peaks", Peaks, scope=REVIEW, refusals=(NotFound,))

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 from ccwhisper.coaching.centre import Doing, Status
 from ccwhisper.coaching.model import Reply
 from ccwhisper.coaching.modes import Gate, Mode, Talk
-from ccwhisper.web.shapes import Answer, Ask, Id, Text
+from ccwhisper.web.shapes import Answer, Ask, Id, Text, is_written
 
 FollowWord = Literal["call", "agent"]
 PhaseWord = Literal[
@@ -76,7 +76,7 @@ def _one_line(value: str) -> str:
     text = " ".join(value.split())
     if not text:
         raise ValueError("says nothing")
-    if not text.isprintable():
+    if not all(map(is_written, text)):
         raise ValueError("must not hold control characters")
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -16,6 +17,16 @@ def _encodable(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
+
+
+_BREAKS = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, halves of surrogate pairs, breaks of lines
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def is_written(char: str) -> bool:
+    """Whether a character may be in what somebody writes. One that breaks lines, speaks to a terminal or turns the
+    direction of what follows may not. What joins an emoji, keeps words together, or is newer than this Python may."""
+    return unicodedata.category(char) not in _BREAKS and char not in _TURNS
 
 
 class Ask(BaseModel):

@@ -15,14 +15,20 @@ from ccwhisper.web.tickets import Tickets
 
 
 class Folder(places.Folder):
-    """`remote` is one whose files have to be fetched, as of an object store; `away` one that cannot be reached."""
+    """`remote` is one whose files have to be fetched, as of an object store; `away` one that cannot be reached,
+    `stuck` one from which nothing can be removed."""
 
-    remote = away = False
+    remote = away = stuck = False
 
     def path(self, name: str) -> Path | None:
         if self.away:
             raise places.PlaceError("place_unreachable", "the archive is away")
         return None if self.remote else super().path(name)
+
+    def remove(self, name: str) -> None:
+        if self.stuck:
+            raise places.PlaceError("place_unreachable", "the archive is stuck")
+        super().remove(name)
 
 
 class Unfinished:

@@ -142,6 +142,14 @@ def test_recordings_are_found(listed: Recordings, wanted: dict[str, Any], found:
     assert ids(listed, **wanted) == [f"r{number}" for number in found]
 
 
+@pytest.mark.parametrize("text", ["MÜLLER", "müller", "Müller", "ÉLAN", "élan"])
+def test_every_alphabet_is_found_in_any_case(listed: Recordings, text: str) -> None:
+    listed.keep(result(1, name="Frau MÜLLER"))
+    listed.keep(result(2, cues=(Cue(1.0, "s1", "Grace", "Plus d'ÉLAN", None),)))
+    listed.comment("r2", "ada", "Ada", 1.0, "Herr müller?")
+    assert ids(listed, text=text) == (["r2", "r1"] if "m" in text.lower() else ["r2"])
+
+
 def test_pages_follow_each_other_while_recordings_are_added(listed: Recordings) -> None:
     for number in range(10):
         listed.keep(result(number, started_at=NOON + number // 3))

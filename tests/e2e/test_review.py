@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -149,6 +150,11 @@ def test_nobody_else_is_told_that_there_is_one(service: Service, one: Result, pa
         assert client.send(method, f"/recordings/{one.id}{path}", body).code == refusal
     assert Client(service, None).send(method, f"/recordings/{one.id}{path}", body).code == "token_missing"
     assert [row for row in acts(service) if row[2] is None] == [], "nothing was played"
+    refused = [(who, why) for _, who, why, detail in acts(service) if one.id in detail]
+    assert ("lacks", "permission_missing") in refused
+    assert (("other", "recording_not_found") in refused) == (path not in ("", "/peaks")), (
+        "who wanted to hear it is told"
+    )
 
 
 def test_a_recording_is_told_with_all_that_is_on_it(service: Service, one: Result, rita: Reviewer) -> None:
@@ -397,6 +403,17 @@ def test_the_key_is_made_once_and_nobody_else_s_to_read(tmp_path: Path) -> None:
     assert (tmp_path / "tickets.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_who_leaves_takes_his_ticket_along(service: Service, one: Result, rita: Reviewer) -> None:
+    rita.opened(one.id)
+    for client in (rita, Reviewer(service, "rita", permissions=[])):  # nobody must keep what he may not use any more
+        closed = client.delete(f"/recordings/{one.id}/media")
+        assert closed.status == 200
+        name, _, attributes = closed.headers["Set-Cookie"].partition(";")
+        assert name == f"{COOKIE}="
+        assert {"Max-Age=0", f"Path=/api/v1/recordings/{one.id}"} <= {each.strip() for each in attributes.split(";")}
+    assert Client(service, None).delete(f"/recordings/{one.id}/media").code == "token_missing"
+
+
 # --- comments --------------------------------------------------------------------------------------------------------
 
 
@@ -425,6 +442,32 @@ def test_comments(service: Service, one: Result, rita: Reviewer) -> None:
     assert "Better" not in json.dumps(acts(service)), "what is deleted is not kept in the trail"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 2000,
+        "Tr\u00e8s bien\u00a0! Ou\u202f?",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001fae8 \u26a0\ufe0f",
+        "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc \u05d0\u200e",
+        "first\n\t- second",
+        "\U0010ffff\ufeff",
+    ],
+    ids=["long", "french", "emoji", "persian", "tab", "unassigned"],
+)
+def test_a_comment_is_kept_as_it_was_written(service: Service, one: Result, rita: Reviewer, text: str) -> None:
+    said = rita.post(f"/recordings/{one.id}/comments", {"at": 1, "text": text}).body
+    assert said["text"] == text
+    assert rita.put(f"/recordings/{one.id}/comments/{said['id']}", {"text": text}).body["text"] == text
+    assert rita.get(f"/recordings/{one.id}").body["comments"][0]["text"] == text
+
+
+@pytest.mark.parametrize("text", ["\0", "\x1b[2J", "a\rb", "\u202egnp.exe", "\u2067a", "a\u2028b", "\x9b", "\ud800"])
+def test_a_comment_that_would_break_a_page_or_a_terminal_is_refused(
+    service: Service, one: Result, rita: Reviewer, text: str
+) -> None:
+    assert rita.post(f"/recordings/{one.id}/comments", {"at": 1, "text": f"x{text}"}).status == 400
+
+
 # --- deleting --------------------------------------------------------------------------------------------------------
 
 
@@ -446,6 +489,33 @@ def test_what_is_deleted_is_gone(service: Service, one: Result, rita: Reviewer) 
     assert [(row[1], row[2]) for row in deletions] == [
         ("rita", "permission_missing"), ("otto", "recording_not_found"), ("dora", None), ("dora", None),
     ]  # fmt: skip
+
+
+def test_what_is_deleted_while_it_is_cut_leaves_nothing(service: Service, one: Result, rita: Reviewer) -> None:
+    """Who cuts has the file open, so that it goes on: here, because another name of it is deleted."""
+    beside = (service.shelves.archive.folder / one.file).with_suffix(".json")
+    told = beside.read_bytes()
+    beside.unlink()
+    os.mkfifo(beside)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    asks = {"Authorization": f"Bearer {rita.bearer}"}
+    connection.request("GET", f"/api/v1/recordings/{one.id}/tracks/0", headers=asks)
+    with beside.open("wb") as pipe:  # is open as soon as somebody reads from it
+        service.run(lambda: service.shelves.files.delete(replace(one, file="another.mp4", peaks=None)))
+        pipe.write(told)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["error"]["code"]) == (404, "file_not_found")
+    connection.close()
+    assert list((service.folder / "cuttings").iterdir()) == []
+
+
+def test_what_could_not_be_deleted_is_heard_on(service: Service, one: Result) -> None:
+    dora = Reviewer(service, "dora", permissions=[REVIEW, DELETE_RECORDINGS])
+    service.shelves.archive.stuck = True
+    assert dora.delete(f"/recordings/{one.id}").code == "archive_unavailable"
+    assert dora.raw(f"/recordings/{one.id}/tracks/0").status == 200
+    service.shelves.archive.stuck = False
+    assert dora.delete(f"/recordings/{one.id}").status == 200
 
 
 def test_what_is_not_finished_is_deleted_with_its_raw_tracks(service: Service) -> None:
@@ -472,6 +542,7 @@ def test_only_what_has_failed_is_tried_again(service: Service, one: Result, rita
     nobody = Reviewer(service, "p", permissions=[DELETE_RECORDINGS])
     assert nobody.post("/recordings/r1/retry").code == "permission_missing"
     assert service.shelves.raw.retried == ["r1"]
+    assert [row for row in acts(service) if row[2] is None] == [("retry_recording", "rita", None, "r1")]
 
 
 def test_the_page_may_play_what_the_service_serves_and_nothing_else(service: Service) -> None:
