@@ -88,8 +88,9 @@ def create_web(
     """The app over a running engine, and a journal that whoever made it has started. `origins` are the other origins
     whose pages may connect by Socket.IO and use the API, `frames` those whose pages may hold the agent's panel. With
     `browsers`, pages may be phones."""
-    phones = BrowserPhones(engine, auth, browsers, origins) if browsers else None
-    counter = Counter(engine, journal, auth, limits or Limits(), trail, policies, shelf, phones)
+    limits = limits or Limits()
+    phones = BrowserPhones(engine, auth, browsers, limits, origins) if browsers else None
+    counter = Counter(engine, journal, auth, limits, trail, policies, shelf, phones)
     app = _app(counter, frames, frozenset(origins))
     sockets = Sockets(app, counter, TABLE, origins)
     if phones:

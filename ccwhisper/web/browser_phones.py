@@ -17,6 +17,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 from simple_websocket import ConnectionClosed
+from wsproto.utilities import LocalProtocolError
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import events as ev
@@ -27,6 +28,7 @@ from ccwhisper.engine import Engine
 from ccwhisper.web import resume, sip
 from ccwhisper.web.auth import Auth, Principal
 from ccwhisper.web.errors import STATUS, Unauthorised, detail, refusal
+from ccwhisper.web.limits import Limits, TooMany
 from ccwhisper.web.open_page import OpenPage, device_of
 from ccwhisper.web.resume import ResumeKeys
 from ccwhisper.web.websocket import converse
@@ -64,6 +66,7 @@ CLOSED: Final = 1000
 """What a page closes with that is not coming back. Browsers and proxies say otherwise, or nothing at all."""
 
 EXPIRED: Final = 4401
+REFUSED: Final = 4403
 MALFORMED: Final = 4400
 
 _ICE: Final = "ice_servers"
@@ -80,12 +83,16 @@ class BrowserSettings:
 
 
 class BrowserPhones:
-    """All open pages. `origins` are other origins whose pages may connect."""
+    """All open pages. `origins` are other origins whose pages may connect, `limits` say how often somebody opens one
+    and how often a page speaks: each message is work for a switch that has calls to carry."""
 
-    def __init__(self, engine: Engine, auth: Auth, settings: BrowserSettings, origins: Iterable[str] = ()) -> None:
+    def __init__(
+        self, engine: Engine, auth: Auth, settings: BrowserSettings, limits: Limits, origins: Iterable[str] = ()
+    ) -> None:
         self._engine = engine
         self._auth = auth
         self._settings = settings
+        self._limits = limits
         self._keys = ResumeKeys(settings.secret)
         self._origins = frozenset(origins)
         self._pages: dict[str, OpenPage] = {}
@@ -106,7 +113,10 @@ class BrowserPhones:
 
     def devices(self, coach: str) -> tuple[str, ...]:
         """The addresses of somebody's open pages."""
-        return tuple(device for device, page in self._pages.items() if page.who.actor.id == coach and page.ws)
+        return tuple(each.device for each in self._of(coach) if each.ws and not each.expired)
+
+    def _of(self, coach: str) -> list[OpenPage]:
+        return [page for page in self._pages.values() if page.who.actor.id == coach]
 
     def widened(self, actor: Actor) -> Actor:
         """Somebody whose open pages are devices of his, too."""
@@ -140,7 +150,7 @@ class BrowserPhones:
             if page.silent >= QUIET_BEATS:
                 quiet.add(page.device)
             if page.ws is None and page.silent * BEAT_SECONDS >= GRACE_SECONDS:
-                self._end(page)
+                gevent.spawn(self._end, page)  # a switch that does not read must not keep the others waiting
         for device, beats in self._missed.items():
             if beats * BEAT_SECONDS >= GRACE_SECONDS:
                 self._leave(device)
@@ -184,13 +194,10 @@ class BrowserPhones:
         if MONITOR not in who.actor.permissions:
             raise Forbidden("permission_missing", f"The token lacks the permission {MONITOR}.")
         again = self._keys.read(key, who.actor.id) if key else None
-        others = [
-            page
-            for page in self._pages.values()
-            if page.who.actor.id == who.actor.id and not (again and page.user == again.user)
-        ]
+        others = [page for page in self._of(who.actor.id) if not (again and page.user == again.user)]
         if len(others) >= MAX_PAGES:
             raise Forbidden("too_many_pages", "There are too many open pages.")
+        self._limits.spend(f"{who.actor.id} opens")
         return who, key
 
     # --- an open page ------------------------------------------------------------------------------------------------
@@ -199,6 +206,8 @@ class BrowserPhones:
         page = self._again(who, key) if key else None
         again = page is not None
         if page is None:
+            if len(self._of(who.actor.id)) >= MAX_PAGES:  # the key was for a page that is open
+                return _close(ws, REFUSED)
             page = self._new(who, secrets.token_hex(16), {})
         page.who = who
         greeting = {"device": page.device, "resumed": again, _ICE: list(self._settings.ice_servers)}
@@ -211,11 +220,13 @@ class BrowserPhones:
         ]
         try:
             while True:
-                page.from_page(ws.receive())
+                text = ws.receive()
+                self._limits.spend(f"{page.user} speaks")
+                page.from_page(text)
         except (ConnectionClosed, OSError):
             if ws.close_reason == CLOSED:
                 over.set()
-        except sip.Refused as error:
+        except (sip.Refused, TooMany) as error:
             logger.warning("a page of %s has been cut off: %s", who.actor.id, error)
             _close(ws, MALFORMED)
             over.set()
@@ -269,7 +280,9 @@ class BrowserPhones:
 
     def _welcome(self, page: OpenPage, session: str) -> bool:
         known = self._engine.state.sessions.get(session)
-        return known is not None and known.device == page.device and known.phase in (Phase.DIALLING, Phase.RINGING)
+        if known is None or page.expired:
+            return False
+        return known.device == page.device and known.phase in (Phase.DIALLING, Phase.RINGING)
 
     def _end(self, page: OpenPage) -> None:
         """The page has gone for good."""
@@ -286,6 +299,6 @@ class BrowserPhones:
 
 
 def _close(ws: Any, code: int) -> None:
-    with contextlib.suppress(ConnectionClosed, OSError):
+    with contextlib.suppress(ConnectionClosed, OSError, LocalProtocolError):
         ws.close(code)
     ws.event.set()  # simple-websocket does not wake up who waits in `receive` when it is closed from this side

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -30,6 +31,10 @@ RETRY_SECONDS: Final = 2.0
 SOON_SECONDS: Final = 0.1
 """The same, while a call is up."""
 
+MAX_UNREAD: Final = 256
+"""Messages of a page that nobody has looked at yet; one with more is hung up on. simple-websocket reads whatever comes,
+also while the switch takes nothing."""
+
 MAX_WAITING: Final = 32
 """Messages that wait for a connection; the oldest are lost first."""
 
@@ -40,17 +45,21 @@ def device_of(user: str) -> str:
 
 
 class _Heard:
-    """A socket that says when something has arrived. An answer to a ping is something, and no message."""
+    """The socket of a WebSocket, which says when something has arrived. An answer to a ping is something, and no
+    message."""
 
-    def __init__(self, sock: Any, hear: Callable[[], None]) -> None:
-        self._sock = sock
+    def __init__(self, ws: Any, hear: Callable[[], None]) -> None:
+        self._ws = ws
+        self._sock = ws.sock
         self._hear = hear
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        """As of the socket."""
+        """As of the socket. Raises OSError, too, for a client that says more than is taken."""
+        if len(self._ws.input_buffer) > MAX_UNREAD:
+            raise ConnectionAbortedError
         data: bytes = self._sock.recv(size)
         if data:
             self._hear()
@@ -123,6 +132,11 @@ class OpenPage:
         return any(trunk.line.busy for trunk in self._trunks.values())
 
     @property
+    def expired(self) -> bool:
+        """Whether its token is over: then it keeps the call that it has, and gets no other."""
+        return time.time() >= self.who.expires_at
+
+    @property
     def kept(self) -> Mapping[str, Kept]:
         """What a service that starts next must know of it."""
         return {node: Kept(trunk.port, trunk.line.calls()) for node, trunk in self._trunks.items()}
@@ -135,7 +149,7 @@ class OpenPage:
         before, self.ws = self.ws, ws
         if before is not None:
             before.sock.shut()
-        ws.sock = _Heard(ws.sock, self._hear)
+        ws.sock = _Heard(ws, self._hear)
         self._hear()
         self.tell(json.dumps(greeting))
         self.renew_key()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +23,9 @@ SESSION_HEADER: Final = "X-CCW-Session"
 MAX_PENDING: Final = 32
 """Requests of the switch that a page has not answered; the oldest is forgotten first."""
 
+MAX_SEQUENCE: Final = 2**31 - 1
+"""RFC 3261, 8.1.1.5. What is above is not read, and our BYE for a page that has gone needs one more than its last."""
+
 REGISTER_SECONDS: Final = 120
 """What a registration is asked to last. It is renewed in half of that."""
 
@@ -33,6 +36,8 @@ _CSEQ: Final = re.compile(r"([0-9]{1,10}) +([A-Z]{1,16})")
 _STATUS: Final = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9]) [^\r\n]{0,128}")
 _DISPLAY: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"<>]*) *(?=<)')
 _REQUEST: Final = re.compile(r"([A-Z]{1,16}) (\S{1,512}) SIP/2\.0")
+# One hop, at a name that does not exist: the answer goes back over the connection that the request came by.
+_VIA: Final = re.compile(r"SIP/2\.0/WSS? [A-Za-z0-9-]{1,64}\.invalid;branch=z9hG4bK[A-Za-z0-9.]{1,64}")
 
 # Nothing that could lead a message or the next one elsewhere (Route, Record-Route, Path, Refer-To, Replaces), prove who
 # one is, or be taken for a setting (X-…).
@@ -122,8 +127,9 @@ class _Dialog:
     target: str  # where the switch wants to be spoken to: the URI of its Contact
     local: str = ""  # our side, with the page's tag
     up: bool = False
+    over: bool = False  # the switch has said so, and the page has not answered that
     sequence: int = 0  # the highest that the page has used
-    asked: set[tuple[int, str]] = field(default_factory=set)
+    asked: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=MAX_PENDING))
     accepted: set[tuple[int, str]] = field(default_factory=set)  # INVITEs that the page has said yes to
 
 
@@ -145,8 +151,8 @@ class Line:
 
     @property
     def busy(self) -> bool:
-        """Whether a call is up."""
-        return any(dialog.up for dialog in self._dialogs.values())
+        """Whether a call is up. It is not when the switch has ended it, whatever the page answers to that."""
+        return any(dialog.up and not dialog.over for dialog in self._dialogs.values())
 
     # --- over a restart of the service -------------------------------------------------------------------------------
 
@@ -161,7 +167,7 @@ class Line:
                 "sequence": dialog.sequence,
             }
             for call, dialog in self._dialogs.items()
-            if dialog.up
+            if dialog.up and not dialog.over
         ]
 
     def take_up(self, calls: Iterable[Mapping[str, Any]]) -> None:
@@ -226,6 +232,8 @@ class Line:
                 return None, reply(message, *refusal)
         elif call not in self._dialogs:
             return None, None if method == _NO_ANSWER else reply(message, 481, "Call Does Not Exist")
+        if method == "BYE":
+            self._dialogs[call].over = True
         if method != _NO_ANSWER:
             self._pending[call, number, method] = message
             while len(self._pending) > MAX_PENDING:
@@ -233,8 +241,7 @@ class Line:
         return text, None
 
     def _begin(self, message: Message, call: str) -> tuple[int, str] | None:
-        match = re.match(r"sip:([^@;]+)@", message.uri)
-        if match is None or match[1] != self.user:
+        if not message.uri.startswith(f"sip:{self.user}@"):
             return 404, "Not Found"
         if self._dialogs:
             return 486, "Busy Here"
@@ -310,8 +317,13 @@ class Line:
 
     def _check_request(self, message: Message) -> None:
         number, method = message.cseq
-        if message.method not in _PAGE_METHODS or message.method != method or len(message.all("via")) != 1:
+        if message.method not in _PAGE_METHODS or message.method != method:
             raise Refused("a request that a page must not make")
+        vias = message.all("via")
+        if len(vias) != 1 or not _VIA.fullmatch(vias[0]):
+            raise Refused("a request by another way")
+        if number >= MAX_SEQUENCE:
+            raise Refused("a number that leaves none for us")
         dialog = self._dialogs.get(message.one("call-id"))
         if dialog is None or not dialog.up:
             raise Refused("a request outside a call")
@@ -321,7 +333,8 @@ class Line:
         if message.one("to") not in (dialog.remote, _DISPLAY.sub("", dialog.remote, count=1)):
             raise Refused("a request of somebody else")
         dialog.sequence = max(dialog.sequence, number)
-        dialog.asked = {*list(dialog.asked)[-MAX_PENDING:], (number, method)}
+        if method != _NO_ANSWER:
+            dialog.asked.append((number, method))
 
     # --- the page has gone -------------------------------------------------------------------------------------------
 
@@ -329,7 +342,7 @@ class Line:
         """What to send the switch for a page that is gone: an end to its calls, and to its registration."""
         said = []
         for call, dialog in self._dialogs.items():
-            if dialog.up:
+            if dialog.up and not dialog.over:
                 said.append(
                     _text(
                         f"BYE {dialog.target} SIP/2.0",
@@ -343,7 +356,7 @@ class Line:
                         ],
                     )
                 )
-            elif dialog.invite:
+            elif dialog.invite and not dialog.up:
                 said.append(reply(dialog.invite, 480, "Temporarily Unavailable"))
         self._dialogs.clear()
         self._pending.clear()

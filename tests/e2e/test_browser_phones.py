@@ -23,7 +23,8 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.model import BROWSERS, Actor
 from ccwhisper.coaching.policy import MONITOR, VIEW
 from ccwhisper.web import browser_phones
-from ccwhisper.web.browser_phones import EXPIRED, MALFORMED, MAX_PAGES, PATH, BrowserSettings
+from ccwhisper.web.browser_phones import EXPIRED, MALFORMED, MAX_PAGES, PATH, REFUSED, BrowserSettings
+from ccwhisper.web.limits import Limits
 from ccwhisper.web.resume import ResumeKeys, kept_secret
 from ccwhisper.web.sip import Message
 from ccwhisper.web.upstream import Upstream
@@ -197,6 +198,47 @@ def test_one_person_has_only_so_many(service: Service) -> None:
         page.close()
 
 
+def test_a_key_opens_no_more_of_them(service: Service) -> None:
+    """It might have taken the place of the page that it is for."""
+    pages = [Page(service, token()).ready() for _ in range(MAX_PAGES)]
+    more = [Page(service, token(), pages[0].key) for _ in range(3)]
+    assert [each.closed() for each in more] == [REFUSED] * 3
+    for page in pages:
+        page.close()
+
+
+def test_nobody_opens_them_without_end() -> None:
+    """Each is two messages to every switch."""
+    settings = BrowserSettings({"fs1": ("127.0.0.1", 1)})
+    service = Service(browsers=lambda: settings, limits=Limits(rate=0.001, burst=3)).start()
+    try:
+        for _ in range(3):
+            Page(service, token()).close()
+        assert asked(service, token()) == 429
+        assert asked(service, token(sub="another")) == 101
+    finally:
+        service.stop()
+
+
+def test_a_page_that_floods_the_switch_is_cut_off(registrar: Registrar) -> None:
+    settings = BrowserSettings({"fs1": ("127.0.0.1", registrar.server.server_port)})
+    service = Service(browsers=lambda: settings, limits=Limits(rate=0.001, burst=40)).start()
+    try:
+        page = Page(service, token()).ready()
+        coaching(service, registrar, page, answered=True)
+        user = page.device.partition("@")[0]
+        about = {"From": f"<sip:{page.device}>;tag=page", "To": "<sip:1001@127.0.0.1>;tag=switch", "Call-ID": "call-1"}
+        for number in range(1, 101):
+            via = f"SIP/2.0/WS {user}.invalid;branch=z9hG4bK{number}"
+            text = {"Via": via, **about, "CSeq": f"{number} INVITE"}
+            with suppress(simple_websocket.ConnectionClosed, OSError):
+                page.ws.send(message("INVITE sip:mod_sofia@127.0.0.1:5066;transport=ws SIP/2.0", text))
+        assert page.closed() == MALFORMED
+        assert heard(registrar, "BYE").cseq == (40, "BYE"), "39 of them, after its answer"
+    finally:
+        service.stop()
+
+
 def test_it_ends_with_the_token(service: Service, registrar: Registrar) -> None:
     page = Page(service, token(exp=int(time.time()) + 2)).ready()
     assert page.closed() == EXPIRED
@@ -220,9 +262,23 @@ def test_a_customer_whose_call_was_taken_over_is_not_cut_off(service: Service, r
     service.until(lambda engine: session not in engine.state.sessions)
     while text := page.ws.receive(timeout=max(0.0, until - time.time()) + 2):
         assert text.startswith('{"resume"')  # neither closed nor told anything else
+    again = api.post("/sessions", {"call": service.call("b"), "device": page.device})
+    assert again.code == "device_not_yours", "an expired page is rung for nothing more"
     registrar.say(bye(page))
     page.ws.send(answer(page, "8 BYE", Message.parse(page.receive()).one("via")))
     assert page.closed() == EXPIRED
+
+
+def test_a_call_that_is_over_keeps_nobody_here_beyond_his_token(service: Service, registrar: Registrar) -> None:
+    """A page that does not answer the switch's BYE would talk for ever."""
+    page = Page(service, token(exp=int(time.time()) + 8)).ready()
+    session = coaching(service, registrar, page, answered=True)
+    api = Client(service, token())
+    assert api.delete(f"/sessions/{session}").status == 200
+    service.until(lambda engine: session not in engine.state.sessions)
+    registrar.say(bye(page))
+    assert page.closed() == EXPIRED
+    assert Message.parse(registrar.heard.get(timeout=PATIENCE)).method == "REGISTER"
 
 
 @pytest.mark.parametrize("method", ["INVITE", "REGISTER", "MESSAGE"])

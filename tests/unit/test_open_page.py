@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 from simple_websocket import ConnectionClosed
@@ -11,7 +12,7 @@ from wsproto.utilities import LocalProtocolError
 
 from ccwhisper.coaching.model import Actor
 from ccwhisper.web.auth import Principal
-from ccwhisper.web.open_page import OpenPage
+from ccwhisper.web.open_page import MAX_UNREAD, OpenPage
 
 pytestmark = pytest.mark.unit
 
@@ -20,18 +21,23 @@ GREETING = {"device": "one"}
 TRIES = 100  # more than a connection that has gone is ever tried
 
 
-class _Socket:
-    """Only there to be shut."""
+class Socket:
+    """What is sent through it is seen at the WebSocket."""
 
     def shut(self) -> None:
-        """Nothing: what goes through it is seen at the WebSocket."""
+        """Nothing."""
+
+    def recv(self, size: int) -> bytes:
+        """As much as is asked for."""
+        return b"x" * size
 
 
 class WebSocket:
     """A client's, which takes so many messages, and then fails as simple-websocket does."""
 
     def __init__(self, takes: int, fails: Exception) -> None:
-        self.sock = _Socket()
+        self.sock: Any = Socket()
+        self.input_buffer: list[str] = []
         self.told: list[str] = []
         self.tries = 0
         self._takes = takes
@@ -67,3 +73,14 @@ def test_a_connection_that_ends_while_it_is_told_what_it_missed(page: OpenPage, 
     page.connect(back, GREETING)
     assert gone.sip() + back.sip() == missed, "each once, and in their order"
     assert json.loads(back.told[0]) == GREETING
+
+
+def test_a_page_that_says_more_than_is_taken_is_not_listened_to(page: OpenPage) -> None:
+    """While a switch takes nothing, all that a page says would be kept."""
+    ws = WebSocket(TRIES, OSError())
+    page.connect(ws, GREETING)
+    ws.input_buffer = ["ACK"] * MAX_UNREAD
+    assert ws.sock.recv(3) == b"xxx"
+    ws.input_buffer.append("ACK")
+    with pytest.raises(ConnectionAbortedError):
+        ws.sock.recv(3)

@@ -184,6 +184,9 @@ def test_a_request_before_the_call_is_up(line: Line) -> None:
         {"Call-ID": "call-2"},
         {"CSeq": "1 INVITE"},
         {"CSeq": "one BYE"},
+        {"CSeq": "2147483647 BYE"},  # the relay's own BYE would have a number that the switch does not read
+        {"CSeq": "4294967295 BYE"},
+        {"CSeq": "9999999999 BYE"},
         {"Contact": "<sip:evil@192.0.2.9>"},
         {"Contact": f"{CONTACT}, <sip:evil@192.0.2.9>"},
         {"Route": "<sip:192.0.2.9;lr>"},
@@ -192,6 +195,11 @@ def test_a_request_before_the_call_is_up(line: Line) -> None:
         {"X-Anything": "1"},
         {"Authorization": "Digest"},
         {"v": "SIP/2.0/WS short.invalid"},
+        {"Via": "SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK9"},
+        {"Via": "SIP/2.0/WS 192.0.2.9;branch=z9hG4bK9"},
+        {"Via": "SIP/2.0/WS page.invalid;branch=z9hG4bK9;maddr=192.0.2.9"},
+        {"Via": "SIP/2.0/WS page.invalid;branch=z9hG4bK9;received=192.0.2.9;rport=53"},
+        {"Via": "SIP/2.0/WS page.invalid;branch=z9hG4bK9, SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK8"},
         {"Via": "SIP/2.0/WS a.invalid\r\nVia: SIP/2.0/WS b.invalid"},
         {"From": f"<sip:{USER}@browser.invalid>;tag=page\r\nFrom: <sip:1001@127.0.0.1>"},
         {"Reason": "folded\r\n Route: <sip:192.0.2.9>"},
@@ -290,6 +298,32 @@ def test_a_page_that_goes_ends_its_call(up: Line) -> None:
     assert bye.cseq == (5, "BYE")
     assert goodbye.method == "REGISTER"
     assert goodbye.one("expires") == "0"
+
+
+def test_the_number_of_the_last_word_is_one_that_the_switch_reads(up: Line) -> None:
+    """Or who takes the highest there is would have a call that nobody ends."""
+    up.from_page(request("INVITE", 2**31 - 2, Contact=CONTACT))
+    bye, _ = (Message.parse(text) for text in up.farewell())
+    assert bye.cseq == (2**31 - 1, "BYE")
+
+
+def test_a_call_that_the_switch_has_ended_is_over_whatever_the_page_says(up: Line) -> None:
+    assert up.busy
+    assert len(up.calls()) == 1
+    assert up.from_switch(of_switch("BYE", 8))[0] is not None
+    assert not up.busy
+    assert up.calls() == []
+    assert up.from_page(request("BYE"))  # which was on its way; the switch says that there is no such call
+    assert [Message.parse(text).method for text in up.farewell()] == ["REGISTER"]
+
+
+def test_an_answer_is_heard_however_much_was_asked_before(up: Line) -> None:
+    for number in range(1, 3 * MAX_PENDING):
+        assert up.from_page(request("INVITE", number, Contact=CONTACT))
+        ok = {"Via": "SIP/2.0/WS page.invalid", "Call-ID": "call-1", "CSeq": f"{number} INVITE"}
+        assert up.from_switch(message("SIP/2.0 200 OK", ok))[0] is not None
+        assert up.from_page(request("ACK", number))
+        assert up.from_switch(message("SIP/2.0 200 OK", ok))[0] is not None  # the switch has not seen the ACK
 
 
 def test_a_page_that_goes_while_it_rings(line: Line) -> None:
