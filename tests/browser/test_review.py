@@ -3,20 +3,23 @@ on a phone's screen. What is heard is measured where the page's sound leaves it.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from ccwhisper.coaching.policy import AUDIT, DELETE_RECORDINGS, REVIEW, VIEW
+from ccwhisper.recording import mp4
 from tests.browser.centre import Centre, until
 from tests.browser.conftest import PHONE, WIDE
 from tests.browser.recorded import Recorder
-from tests.e2e.tones import COACH, HERTZ, SECOND, coach
+from tests.e2e.tones import COACH, HERTZ, SECOND, coach, recording
 from tests.unit import tapes
 
 pytestmark = pytest.mark.browser
@@ -51,6 +54,26 @@ HEARD = """(tones) => {
   const at = (hertz) => Math.round((hertz * ear.fftSize) / ear.context.sampleRate);
   const loud = (hertz) => Math.max(...bins.subarray(at(hertz) - 2, at(hertz) + 3));
   return tones.filter((hertz) => loud(hertz) > -50);
+}"""
+
+DECODED = """async ([data, tones]) => {
+  const element = new Audio(`data:audio/mp4;base64,${data}`);
+  await new Promise((ready, refused) => {
+    element.oncanplaythrough = ready;
+    element.onerror = () => refused(new Error(element.error.message));
+  });
+  const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+  const sound = await new OfflineAudioContext(2, 1, 8000).decodeAudioData(bytes.buffer);
+  const loud = (samples, hertz) => {
+    let [re, im] = [0, 0];
+    samples.forEach((each, at) => {
+      re += each * Math.cos((2 * Math.PI * hertz * at) / 8000);
+      im += each * Math.sin((2 * Math.PI * hertz * at) / 8000);
+    });
+    return 20 * Math.log10((2 * Math.hypot(re, im)) / samples.length + 1e-9);
+  };
+  const sides = [...Array(sound.numberOfChannels).keys()].map((side) => sound.getChannelData(side).slice(16000, 32000));
+  return [element.duration, sides.map((side) => tones.filter((hertz) => loud(side, hertz) > -60))];
 }"""
 
 
@@ -482,6 +505,17 @@ def test_files_are_taken_away(recorder: Recorder, review: Callable[..., Page], t
         taken.value.save_as(file)
         assert (b"Grace" in file.read_bytes()) is coaches
         assert file.name.endswith("-call.mp4") is not coaches
+
+
+@pytest.mark.parametrize("codec", ["aac", "opus"])
+def test_a_file_plays_where_nothing_is_known_of_it(browser: Browser, tmp_path: Path, codec: mp4.Codec) -> None:
+    """A player begins with the call, and that holds no coach."""
+    made = recording(tmp_path, coaches=BOTH, codec=codec)
+    with browser.new_context() as context:
+        data = base64.b64encode((tmp_path / made.file).read_bytes()).decode()
+        duration, sides = context.new_page().evaluate(DECODED, [data, list(HERTZ.values())])
+    assert duration == pytest.approx(made.duration, abs=0.1)
+    assert sides == [[CALLER], [AGENT]]
 
 
 def test_who_may_delete_does_after_he_was_asked(recorder: Recorder, review: Callable[..., Page]) -> None:
