@@ -199,14 +199,15 @@ class ConnectCaller:
 
 @dataclass(frozen=True, slots=True)
 class RecordCall:
-    """Begin a call's track: what the caller says on the left, what he hears on the right. The leg has its jitter buffer
-    before, if it needs one, and carries the mark from then on."""
+    """Begin a call's track: what the caller says on the left, what he hears on the right, or silence at first. The leg
+    has its jitter buffer before, if it needs one, and carries the mark from then on."""
 
     node: NodeName
     leg: LegId  # the caller's, never an agent's: that one hears whispers
     file: str
     mark: Mark
     buffer: bool
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,11 @@ class Call:
     recorded: Recorded | None = None
     through: str | None = None  # the queue that the caller has come through last
 
+    @property
+    def recorded_as(self) -> str | None:
+        """The queue that decides what is recorded of it."""
+        return self.queue or self.through
+
     def leg_of(self, agent: AgentId) -> AgentLeg | None:
         """The leg of this agent in this call."""
         return next((leg for leg in self.agents if leg.agent == agent), None)
@@ -237,7 +242,7 @@ class Session:
     whispers: Whispers = Whispers.OFF  # what the policy said of them when he came to this call
     recording: RecordingId | None = None  # that he is heard in, or would be
     track: str | None = None  # the file that his microphone is recorded to
-    parts: int = 0  # how many files there were of him in this recording
+    parts: int = 0  # how many files there were of him
     masked: bool = True  # whether the switch writes silence to it
     again_until: float | None = None  # the barge key was pressed once: pressed again until then, it counts
     deadline: float | None = None  # of the phase

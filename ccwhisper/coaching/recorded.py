@@ -41,8 +41,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording: of a caller's leg, from his first call that is recorded to the end of the leg, or to a call whose
-    queue does not want it. One that is over is remembered until the leg is gone."""
+    """One recording: of a caller's leg, from his first call in a queue that is recorded to the end of the leg, or to a
+    call in another queue. One that is over is remembered until the leg is gone."""
 
     id: RecordingId
     node: str
@@ -53,14 +53,14 @@ class Recording:
     rate: int  # of the call's track, in hertz
     whispers: Whispers  # what the policy says that it began with
     paused: str | None = None  # who has asked for it
-    over: str | None = None  # why it ends: call_ended, policy, codec, lost
+    over: str | None = None  # why it ends: call_ended, policy, queue, codec, lost
     problem: str | None = None  # why the switch does not record it
     deadline: float | None = None  # until when the switch may take to close the file
 
     @property
     def file(self) -> str:
         """The call's track."""
-        return f"{self.id}-call.wav"
+        return call_file(self.id)
 
     @property
     def live(self) -> bool:
@@ -88,8 +88,13 @@ def recording_id(installation: str, leg: str, call: str, number: int = 1) -> Rec
     return str(uuid5(_RECORDINGS, f"{installation}|{leg}|{call}" + (f"|{number}" if number > 1 else "")))
 
 
+def call_file(recording: RecordingId) -> str:
+    """The call's track."""
+    return f"{recording}-call.wav"
+
+
 def track_file(recording: RecordingId, session: str, part: int = 1) -> str:
-    """A coach's track; `part` counts those of one session."""
+    """A coach's track; `part` counts those of one session, in whatever recordings: none is ever written over."""
     return f"{recording}-{session}.wav" if part == 1 else f"{recording}-{session}-{part}.wav"
 
 

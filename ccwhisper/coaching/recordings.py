@@ -3,6 +3,9 @@
 A call's track is taken on the caller's leg, never on an agent's: what an agent hears holds the whispers. So a call
 between two agents, each of whom may be coached, is not recorded. A coach has a track of his own, in files that each
 last as long as he is attached: between them his leg may speak another codec. It is silent unless he is heard.
+
+A recording is of one queue: who may hear it and for how long it is kept, is that queue's to say. A caller who comes to
+another queue that is recorded is in another recording from then on.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
-from ccwhisper.coaching.model import Call, Phase, Session, State
+from ccwhisper.coaching.model import Call, Leg, NodeName, Phase, Session, State
 from ccwhisper.coaching.policy import check_listen, visible
-from ccwhisper.coaching.recorded import Recorded, Recording, Whispers, recording_id, track_file
+from ccwhisper.coaching.recorded import Recorded, Recording, Whispers, call_file, recording_id, track_file
 from ccwhisper.coaching.turn import Turn
 
 CLOSING = 5.0
@@ -50,17 +53,54 @@ def policies_read(turn: Turn) -> None:
 
 def node_synced(turn: Turn, fact: ev.NodeSynced) -> None:
     """The legs themselves say what is recorded of them. Those that have gone unseen are recorded no more."""
-    alive = {leg.id for leg in fact.legs}
+    legs = {leg.id: leg for leg in fact.legs}
     for leg in fact.legs:
-        mark = leg.recording
-        if mark and leg.id not in turn.recordings:
-            turn.recordings[leg.id] = Recording(
-                mark.id, fact.node, leg.id, mark.number, mark.call, mark.queue, mark.rate, mark.whispers,
-                mark.paused, mark.over,
-            )  # fmt: skip
+        _find(turn, fact.node, leg)
     for recording in list(turn.recordings.values()):
-        if recording.node == fact.node and recording.leg not in alive:
-            _gone(turn, recording, "lost")
+        if recording.node == fact.node:
+            now = legs.get(recording.leg)
+            if now is None:
+                _gone(turn, recording, "lost")
+            else:
+                _say_again(turn, recording, now)
+
+
+def inspected(turn: Turn, fact: ev.Inspected) -> None:
+    """The list of legs is written late: one that is recorded may have been missing from it."""
+    for leg in fact.legs:
+        if leg and leg.id in turn.bonds and leg.id not in turn.recordings:
+            _find(turn, fact.node, leg)
+
+
+def _find(turn: Turn, node: NodeName, leg: Leg) -> None:
+    """What a leg says of itself, and what is known of it. Where they differ, something was on its way to the switch
+    when the connection was lost, or another service has been at it: then it is whatever records less."""
+    mark, known = leg.recording, turn.recordings.get(leg.id)
+    if mark is None:
+        return
+    if known is None or known.number < mark.number:
+        turn.recordings[leg.id] = Recording(
+            mark.id, node, leg.id, mark.number, mark.call, mark.queue, mark.rate, mark.whispers, mark.paused, mark.over
+        )
+    elif known.id == mark.id:
+        turn.recordings[leg.id] = replace(known, paused=known.paused or mark.paused, over=known.over or mark.over)
+
+
+def _say_again(turn: Turn, recording: Recording, leg: Leg) -> None:
+    """The switch has perhaps not heard it. Said twice, it is the same."""
+    node, file, mark = recording.node, recording.file, leg.recording
+    if mark and mark.id != recording.id:
+        turn.effects.append(fx.StopTrack(node, leg.id, call_file(mark.id)))
+    if not recording.live:
+        if mark != recording.mark:
+            turn.effects.append(fx.StopTrack(node, leg.id, file))
+    elif recording.rate != leg.rate:
+        _change_rate(turn, recording, leg.rate)
+    elif mark is None or mark.id != recording.id:
+        masked = recording.paused is not None
+        turn.effects.append(fx.RecordCall(node, leg.id, file, recording.mark, not leg.buffered, masked))
+    elif recording.paused:
+        turn.effects.append(fx.MaskTrack(node, leg.id, file, masked=True))
 
 
 def hung_up(turn: Turn, fact: ev.HungUp) -> None:
@@ -83,7 +123,7 @@ def stopped(turn: Turn, fact: ev.RecordStopped) -> None:
         turn.recordings[fact.leg] = replace(recording, problem="cut_short")
     elif recording.over == "call_ended":
         _gone(turn, recording, "call_ended")
-    else:
+    elif recording.deadline is not None:
         _ended(turn, recording)
 
 
@@ -100,12 +140,15 @@ def failed(turn: Turn, fact: ev.RecordFailed) -> None:
 def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
     """The file would go on at the old rate, and what is said sound too high or too low: another one begins."""
     recording = turn.recordings.get(fact.leg)
-    if recording is None or not recording.live or recording.rate == fact.rate:
-        return
+    if recording and recording.live and recording.rate != fact.rate:
+        _change_rate(turn, recording, fact.rate)
+
+
+def _change_rate(turn: Turn, recording: Recording, rate: int) -> None:
     _stop(turn, recording, "codec")
     call = turn.calls.get(recording.call)
     if call:
-        _begin(turn, replace(call, peer_rate=fact.rate, peer_buffered=True), recording)
+        _begin(turn, replace(call, peer_rate=rate, peer_buffered=True), recording)
 
 
 def tick(turn: Turn) -> None:
@@ -135,7 +178,6 @@ def pause(turn: Turn, ask: cmd.PauseRecording) -> None:
     if ask.paused == (recording.paused is not None):
         return
     turn.recordings[recording.leg] = replace(recording, paused=ask.actor.name or ask.actor.id if ask.paused else None)
-    turn.effects.append(fx.MaskTrack(recording.node, recording.leg, recording.file, ask.paused))
     action = "pause_recording" if ask.paused else "resume_recording"
     whom = None, call.agents[0].agent, call.id, call.node
     turn.effects.append(fx.Audit(action, ask.actor, *whom, recording.id, ask.origin))
@@ -152,8 +194,19 @@ def shown(before: State, after: State) -> list[fx.Effect]:
         node = after.nodes.get(recording.node)
         alive = recording.over != "call_ended" and node is not None and node.up
         if alive and had and had.id == recording.id and had.mark != recording.mark:
-            found.append(fx.RememberRecording(recording.node, leg, recording.mark))
+            found += _told(had, recording)
     return found
+
+
+def _told(had: Recording, recording: Recording) -> list[fx.Effect]:
+    """The leg says that it is paused from before it is until after, so that a service that starts in between pauses it
+    again, and nobody reads of a pause that is none."""
+    node, leg, paused = recording.node, recording.leg, recording.paused is not None
+    remember = fx.RememberRecording(node, leg, recording.mark)
+    if had.paused == recording.paused or not recording.live:
+        return [remember]
+    mask = fx.MaskTrack(node, leg, recording.file, paused)
+    return [remember, mask] if paused else [mask, remember]
 
 
 def next_timer(state: State) -> list[float]:
@@ -172,17 +225,26 @@ def _on(turn: Turn, call: Call) -> Recording | None:
 
 def _consider(turn: Turn, call: Call, begun: bool) -> None:
     """A call is up. `begun`: it was before, and so it was decided then."""
+    for party in call.agents:
+        its = turn.recordings.get(party.leg)
+        if its and its.live:  # a caller then, and now an agent, who hears whispers
+            _stop(turn, its, "policy")
     if len(call.agents) != 1 or call.obstacle or not turn.node_up(call.node):
         return
     had = _on(turn, call)
     if had and had.live:
         if had.call == call.id:
             return
-        if turn.recording_policy(call).record:
+        if not turn.recording_policy(call).record:
+            _stop(turn, had, "policy")
+        elif had.queue == call.recorded_as:
             turn.recordings[had.leg] = replace(had, call=call.id)
         else:
-            _stop(turn, had, "policy")
-    elif not begun and turn.recording_policy(call).record and (had is None or had.call != call.id):
+            _stop(turn, had, "queue")
+            _begin(turn, call, had)
+    elif begun or (had and had.call == call.id and had.over != "codec"):
+        return  # as it was decided
+    elif turn.recording_policy(call).record:
         _begin(turn, call, had)
 
 
@@ -193,13 +255,12 @@ def _begin(turn: Turn, call: Call, had: Recording | None) -> None:
     leg, number = call.agents[0].peer, had.number + 1 if had else 1
     identifier = recording_id(turn.rules.installation, leg, call.id, number)
     whispers = turn.recording_policy(call).record_whisper
-    paused = had.paused if had and had.over == "codec" else None
-    queue = call.queue or call.through
+    paused = had.paused if had else None
+    queue = call.recorded_as
     new = Recording(identifier, call.node, leg, number, call.id, queue, call.peer_rate, whispers, paused)
     turn.recordings[leg] = new
-    turn.effects.append(fx.RecordCall(call.node, leg, new.file, new.mark, buffer=not call.peer_buffered))
-    if paused:
-        turn.effects.append(fx.MaskTrack(call.node, leg, new.file, masked=True))
+    masked = paused is not None
+    turn.effects.append(fx.RecordCall(call.node, leg, new.file, new.mark, not call.peer_buffered, masked))
 
 
 def _stop(turn: Turn, recording: Recording, reason: str) -> None:
@@ -239,12 +300,15 @@ def _follow(turn: Turn, session: Session) -> None:
     if recording and recording.live and (recording.id == session.recording or (attached and call)):
         here = recording.id
     excluded = call is not None and turn.recording_policy(call).record_whisper is Whispers.EXCLUDED
-    wanted = here is not None and attached and session.whispers is Whispers.SEPARATE and not excluded
+    if excluded and session.whispers is not Whispers.EXCLUDED:
+        session = turn.change(session, whispers=Whispers.EXCLUDED)  # and so it stays: it is what he is told
+    wanted = attached and session.whispers is Whispers.SEPARATE
+    wanted = wanted and here is not None and recording is not None and recording.problem is None
     if session.track and not (wanted and here == session.recording):
         turn.effects.append(fx.StopTrack(session.node, session.leg, session.track))
         session = turn.change(session, track=None, masked=True)
     if here != session.recording:
-        session = turn.change(session, recording=here, parts=0)
+        session = turn.change(session, recording=here)
     if here and wanted and call and session.track is None:
         parts = session.parts + 1
         file = track_file(here, session.id, parts)

@@ -91,6 +91,11 @@ def _eavesdrop_started(turn: Turn, fact: ev.EavesdropStarted) -> None:
     taps.look(turn, fact.node, fact.leg)
 
 
+def _inspected(turn: Turn, fact: ev.Inspected) -> None:
+    topology.inspected(turn, fact)
+    recordings.inspected(turn, fact)
+
+
 def _rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
     topology.rate_changed(turn, fact)
     recordings.rate_changed(turn, fact)
@@ -139,7 +144,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.Tapped: taps.tapped,
         ev.LampProbed: lambda _turn, _fact: None,  # nothing has changed, and the phone is told
         ev.RateChanged: _rate_changed,
-        ev.Inspected: topology.inspected,
+        ev.Inspected: _inspected,
         ev.DialedIn: dialin.dialed_in,
         ev.DialInRead: dialin.read,
         ev.KeyPressed: keys.pressed,

@@ -262,7 +262,7 @@ class Turn:
     def recording_policy(self, call: Call) -> QueuePolicy:
         """The policy that a call is recorded by: whoever is transferred out of a queue to an agent's extension is
         recorded on as the queue wants, and what it excludes stays excluded."""
-        return self.rules.queue(call.queue or call.through)
+        return self.rules.queue(call.recorded_as)
 
     def node_up(self, name: NodeName) -> bool:
         """Whether the node is connected and read."""

@@ -185,7 +185,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The recording is over: call_ended, policy, codec (another one goes on), or lost where the end was not seen."""
+    """The recording is over: call_ended, policy, queue or codec (another one goes on), or lost where the end was not
+    seen."""
 
     WHAT: ClassVar[str] = "stop"
     at: float

@@ -354,8 +354,10 @@ class SwitchNode:
         # misses a frame or two of the caller's.
         before = self._buffer(effect.leg) if effect.buffer else []
         start = recording.start(effect.leg, self._folder, effect.file, "call")
+        mask = recording.mask(effect.leg, self._folder, effect.file, masked=True)
         mark = cmd.uuid_setvar(effect.leg, records.RECORDING, records.dump_mark(effect.mark))
-        for command, result in zip([*before, start, mark], self.link.pipeline([*before, start, mark]), strict=True):
+        commands = [*before, start, *([mask] if effect.masked else []), mark]
+        for command, result in zip(commands, self.link.pipeline(commands), strict=True):
             if isinstance(result, SwitchError) and (command is start or not isinstance(result, CommandRefused)):
                 raise result
 

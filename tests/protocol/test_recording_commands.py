@@ -55,6 +55,8 @@ def test_a_callers_leg_has_its_buffer_before_it_is_recorded_and_its_mark_after(b
     assert mark == f"api uuid_setvar c1 ccw_recording {records.dump_mark(MARK)}"
     assert bench.kept == []
     assert bench.do(fx.RecordCall("n", "c1", CALL, MARK, buffer=False)) == [start, mark]
+    silent = bench.do(fx.RecordCall("n", "c1", CALL, MARK, buffer=False, masked=True))
+    assert silent == [start, f"api uuid_record c1 mask /srv/raw/{CALL}", mark], "before anything else can happen"
 
 
 def test_a_coachs_track_begins_with_silence(bench: Bench) -> None:

@@ -391,7 +391,7 @@ def test_a_coach_who_follows_the_agent_is_in_each_callers_recording() -> None:
     assert not world.tracks
     call_up(world, "c2")
     assert world.session(session).recording == only(world).id != first.id
-    assert recorded(world) == {"call.wav": False, f"{session.id}.wav": True}
+    assert recorded(world) == {"call.wav": False, f"{session.id}-2.wav": True}
 
 
 def test_no_file_is_written_over_for_a_coach_who_comes_back_to_a_caller() -> None:
@@ -415,7 +415,7 @@ def test_to_a_caller_on_the_same_leg_nothing_of_the_last_goes_along() -> None:
     assert files == {
         world.state.recordings["c1"].file: "c1",
         world.state.recordings["c2"].file: "c2",
-        track_file(other, session.id): session.leg,
+        track_file(other, session.id, 2): session.leg,
     }
 
 

@@ -81,7 +81,9 @@ class World:
     legs: dict[str, Leg] = field(default_factory=dict)
     coaches: dict[str, CoachLeg] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)  # files that are finished
     refuses: bool = False  # to record
+    deaf: bool = False  # nothing that it is told arrives any more
     effects: list[fx.Effect] = field(default_factory=list)
     counter: int = 0
     prompt: bool = True  # what the switch says in answer to effects arrives at once; else it waits in `pending`
@@ -101,7 +103,8 @@ class World:
             for effect in effects:
                 if isinstance(effect, notices.RulesChanged):
                     self.rules = effect.rules
-                self._carry_out(effect)
+                if not self.deaf:
+                    self._carry_out(effect)
             if self.prompt:
                 queue.extend(self.pending)
                 self.pending.clear()
@@ -225,19 +228,9 @@ class World:
             case fx.Remember():
                 if effect.leg in self.coaches:
                     self.coaches[effect.leg].record = effect.record
-            case fx.RecordCall() | fx.RecordCoach():
-                self._record(effect)
-            case fx.MaskTrack():
-                if effect.file in self.tracks:
-                    self.tracks[effect.file].masked = effect.masked
-            case fx.StopTrack():
-                if self.tracks.pop(effect.file, None):
-                    self.pending.append(ev.RecordStopped(NODE, effect.leg, effect.file))
-            case fx.RememberRecording():
-                if effect.leg in self.legs:
-                    self.legs[effect.leg] = replace(self.legs[effect.leg], recording=effect.mark)
             case fx.ConnectCaller():
-                self.tracks.pop(effect.track or "", None)
+                if effect.track and self.tracks.pop(effect.track, None):
+                    self.closed.add(effect.track)
                 if self.coaches.pop(effect.leg, None):  # its marks are taken off: a leg like any other
                     self.legs[effect.leg] = agent_leg(effect.leg, "")
             case fx.HangUp():
@@ -245,21 +238,41 @@ class World:
                 self.legs.pop(effect.leg, None)
                 self.pending.append(ev.HungUp(NODE, effect.leg, "NORMAL_CLEARING"))
                 self.pending += self._closed(effect.leg)
+            case _:
+                self._tape(effect)
+
+    def _tape(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.RecordCall() | fx.RecordCoach():
+                self._record(effect)
+            case fx.MaskTrack():
+                if effect.file in self.tracks:
+                    self.tracks[effect.file].masked = effect.masked
+            case fx.StopTrack():
+                if self.tracks.pop(effect.file, None):
+                    self.closed.add(effect.file)
+                    self.pending.append(ev.RecordStopped(NODE, effect.leg, effect.file))
+            case fx.RememberRecording():
+                if effect.leg in self.legs:
+                    self.legs[effect.leg] = replace(self.legs[effect.leg], recording=effect.mark)
 
     def _closed(self, leg: str) -> list[ev.Fact]:
         files = [file for file, track in self.tracks.items() if track.leg == leg]
         for file in files:
             del self.tracks[file]
+        self.closed.update(files)
         return [ev.RecordStopped(NODE, leg, file) for file in files]
 
     def _record(self, effect: fx.RecordCall | fx.RecordCoach) -> None:
         call = isinstance(effect, fx.RecordCall)
+        masked = effect.masked if isinstance(effect, fx.RecordCall) else True
         if self.refuses or effect.leg not in (self.legs if call else self.coaches):
             self.pending.append(ev.RecordFailed(NODE, effect.leg, effect.file, "-ERR Cannot record session!"))
             return
         if isinstance(effect, fx.RecordCall):
             self.legs[effect.leg] = replace(self.legs[effect.leg], recording=effect.mark)
-        self.tracks.setdefault(effect.file, Track(effect.leg, masked=not call))
+        assert effect.file not in self.closed, "the switch would write over it"
+        self.tracks.setdefault(effect.file, Track(effect.leg, masked))
         self.pending.append(ev.RecordStarted(NODE, effect.leg, effect.file))
 
 
