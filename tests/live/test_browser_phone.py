@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from ccwhisper.proof.stage import LEVEL, SILENT, TONES, Scene, Stage, wait_until
 from ccwhisper.web.sip import Line, Message
 from ccwhisper.web.upstream import Upstream
+from tests.scenarios.stage import nothing_lost
 
 pytestmark = pytest.mark.live
 
@@ -215,10 +216,7 @@ def test_the_caller_loses_nothing_of_the_agent(stage: Stage, open_page: Callable
     scene.caller.wait_time(scene.caller.mark() + 400_000_000)
     page.keyboard.press("x")
     wait_until("the coach's leg is gone", lambda: not coach_legs(stage))
-    lasted = scene.caller.mark() - since
-    found = stage.frames(scene, since)
-    assert found.missing == 0, found
-    assert found.matched >= lasted // 20_000_000 - 10, "silence is no success"
+    nothing_lost(stage, scene, since)
 
 
 def test_an_agent_on_a_wide_codec_and_a_colleague_at_a_desk_phone(stage: Stage, open_page: Callable[..., Page]) -> None:

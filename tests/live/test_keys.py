@@ -17,6 +17,7 @@ from ccwhisper.proof.phones import PhoneCall
 from ccwhisper.proof.sources import Tone
 from ccwhisper.proof.stage import LEVEL, TONES, Coach, Scene, Stage, wait_until
 from ccwhisper.proof.tones import level_dbfs
+from tests.scenarios.stage import holding
 
 pytestmark = pytest.mark.live
 
@@ -219,5 +220,5 @@ def test_a_key_that_was_held_is_let_go_of_by_hold(stage: Stage) -> None:
     wait_until("the key is let go of", lambda: not carla.view()["pressed"])
     carla.heard_by_phone.unhold()
     stage.expect(scene, [carla], label="back from hold, no key held", **heard_in("listen"))
-    carla.press()
-    stage.expect(scene, [carla], label="and held again", **heard_in("barge"))
+    with holding(stage, carla):
+        stage.expect(scene, [carla], label="and held again", **heard_in("barge"))

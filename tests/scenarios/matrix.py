@@ -6,7 +6,17 @@ import time
 
 import pytest
 
-from tests.scenarios.stage import DEADMAN, LEVEL, TONES, NotAsExpected, Stage, longest_silence, told, wait_until
+from tests.scenarios.stage import (
+    DEADMAN,
+    LEVEL,
+    TONES,
+    NotAsExpected,
+    Stage,
+    holding,
+    longest_silence,
+    told,
+    wait_until,
+)
 
 PAIR = {"caller", "agent"}
 HELD = DEADMAN + 0.2
@@ -64,33 +74,26 @@ def test_push_to_talk(stage: Stage) -> None:
     scene = stage.call()
     carla = stage.coach("carla", scene, "whisper", talk="push")
     stage.expect(scene, [carla], label="released", caller={"agent"}, agent={"caller"}, beep_allowed=True)
-    carla.press()
-    carla.wait()
-    stage.expect(scene, [carla], label="pressed", caller={"agent"}, agent={"caller", "carla"}, beep_allowed=True)
-    carla.release()
-    carla.wait()
+    with holding(stage, carla):
+        stage.expect(scene, [carla], label="pressed", caller={"agent"}, agent={"caller", "carla"}, beep_allowed=True)
     stage.expect(scene, [carla], label="released again", caller={"agent"}, agent={"caller"}, beep_allowed=True)
     carla.press()  # and never said again: the client is gone
     wait_until("the key is released by itself", lambda: not carla.view()["pressed"], 3)
     stage.expect(scene, [carla], label="a lost client", caller={"agent"}, agent={"caller"})
     carla.mode("barge")
     stage.expect(scene, [carla], label="barge, released", caller={"agent"}, agent={"caller"})
-    carla.press()
-    carla.wait()
-    stage.expect(scene, [carla], label="barge, pressed", caller={"agent", "carla"}, agent={"caller", "carla"})
+    with holding(stage, carla):
+        stage.expect(scene, [carla], label="barge, pressed", caller={"agent", "carla"}, agent={"caller", "carla"})
 
 
 def test_a_held_key_stays_open_for_as_long_as_it_is_held(stage: Stage) -> None:
     """Longer than the switch's dead-man, so the re-arming is seen to work."""
     scene = stage.call()
     carla = stage.coach("carla", scene, "whisper", talk="push")
-    released = time.monotonic() + HELD
-    while time.monotonic() < released:
-        carla.press()
-        carla.wait()
-        stage.expect(scene, [carla], label="held", caller={"agent"}, agent={"caller", "carla"}, beep_allowed=True)
-    carla.release()
-    carla.wait()
+    with holding(stage, carla):
+        released = time.monotonic() + HELD
+        while time.monotonic() < released:
+            stage.expect(scene, [carla], label="held", caller={"agent"}, agent={"caller", "carla"}, beep_allowed=True)
     stage.expect(scene, [carla], label="released", caller={"agent"}, agent={"caller"})
 
 

@@ -26,6 +26,7 @@ from tests.scenarios.stage import (
     Refused,
     Scene,
     Stage,
+    holding,
     longest_silence,
     wait_until,
 )
@@ -158,11 +159,11 @@ def test_mute_push_to_talk_and_following_survive_a_crash(stage: Stage) -> None:
         coach.wait()
     stage.expect(one, [carla, dora], label="muted; key not pressed", beep_allowed=True, **quiet_pair)
     before = states(stage, coaches)
+    with holding(stage, dora):
+        stage.expect(one, [carla, dora], label="key pressed", caller={"agent", "dora"}, agent={"caller", "dora"},
+                     carla={*PAIR, "dora"}, beep_allowed=True)  # fmt: skip
     dora.press()
     dora.wait()
-    stage.expect(one, [carla, dora], label="key pressed", caller={"agent", "dora"}, agent={"caller", "dora"},
-                 carla={*PAIR, "dora"}, beep_allowed=True)  # fmt: skip
-    dora.press()
     stage.service.kill()
     start_again(stage)
     assert dora.view()["pressed"] is False
@@ -171,11 +172,9 @@ def test_mute_push_to_talk_and_following_survive_a_crash(stage: Stage) -> None:
     stage.expect(two, [emil], label="emil whispers", caller={"colleague"}, agent={"second", "emil"})
     carla.mute(False)
     carla.wait()
-    dora.press()
-    dora.wait()
-    stage.expect(one, [carla, dora], label="unmuted; key pressed", caller={"agent", "dora"},
-                 agent={"caller", "carla", "dora"}, carla={*PAIR, "dora"}, dora={*PAIR, "carla"})  # fmt: skip
-    dora.release()
+    with holding(stage, dora):
+        stage.expect(one, [carla, dora], label="unmuted; key pressed", caller={"agent", "dora"},
+                     agent={"caller", "carla", "dora"}, carla={*PAIR, "dora"}, dora={*PAIR, "carla"})  # fmt: skip
     two.hang_up()
     wait_until("emil waits", lambda: emil.view()["phase"] == "waiting")
     three = another_call(stage, "1002")
@@ -194,12 +193,12 @@ def test_not_started_again_the_switch_closes_the_key_and_drops_the_coaches(stage
     quiet_pair = {"caller": {"agent"}, "agent": {"caller"}}
     others = {"caller": {"colleague"}, "agent": {"second"}}
     ids = sorted(each["id"] for each in stage.calls())
+    with holding(stage, carla):
+        stage.expect(one, [carla, dora], label="carla holds the key, dora barges", caller={"agent", "dora"},
+                     agent={"caller", "carla", "dora"}, beep_allowed=True, carla={*PAIR, "dora"},
+                     dora={*PAIR, "carla"})  # fmt: skip
     carla.press()
     carla.wait()
-    stage.expect(one, [carla, dora], label="carla holds the key, dora barges", caller={"agent", "dora"},
-                 agent={"caller", "carla", "dora"}, beep_allowed=True, carla={*PAIR, "dora"},
-                 dora={*PAIR, "carla"})  # fmt: skip
-    carla.press()
     died = time.monotonic()
     stage.service.kill()
 

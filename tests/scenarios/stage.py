@@ -7,7 +7,9 @@ elsewhere. What does not happen in time raises NotAsExpected or TimeoutError.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any, Protocol
 
 from ccwhisper.proof.scene import (
@@ -44,7 +46,9 @@ __all__ = [
     "Scene",
     "Stage",
     "Telephone",
+    "holding",
     "longest_silence",
+    "nothing_lost",
     "told",
     "wait_until",
 ]
@@ -53,8 +57,9 @@ __all__ = [
 DEADMAN = 2
 """Seconds after which the switch closes the gate of a key that nobody holds any more."""
 
-LEASE, RENEWED = 6, 2
-"""Seconds after which it drops the coaches of a service that has gone; and how often one says that it is there."""
+LEASE, RENEWED = 15, 2
+"""Seconds after which it drops the coaches of a service that has gone; and how often one says that it is there. A busy
+machine needs some of them to look round and to start the service again."""
 
 TIMES = f"""[coaching]
 lease_seconds = {LEASE}
@@ -63,8 +68,7 @@ deadman_seconds = {DEADMAN}
 deadman_rearm = 0.5
 press_ttl = 1.3
 """
-"""Of the service's configuration: as short as it allows, to be waited for; but there is time for a second look before
-a key has to be said again."""
+"""Of the service's configuration: the others are as short as it allows, to be waited for."""
 
 
 class Party(Protocol):
@@ -192,6 +196,43 @@ def told(coach: Coach, after: str | None = None) -> tuple[list[str], str]:
     """The events that a coach has been told of since `after`, by their types, and what to give as `after` next."""
     answer = coach.api.ask("GET", "/events", timeout=0, **({"after": after} if after else {}))
     return [event["type"] for event in answer["events"]], answer["next"]
+
+
+@contextmanager
+def holding(stage: Stage, coach: Coach) -> Iterator[None]:
+    """Push-to-talk is held, and its gate is open: it is said again and again, however long anybody looks meanwhile."""
+    api, let_go = stage.service.api(coach.name), Event()
+
+    def again() -> None:
+        while not let_go.wait(0.3):
+            api.ask("POST", f"/sessions/{coach.session}/press")
+        api.close()
+
+    coach.press()
+    finger = Thread(target=again)
+    finger.start()
+    try:
+        coach.wait()
+        yield
+    finally:
+        let_go.set()
+        finger.join()
+    coach.release()
+    coach.wait()
+
+
+def nothing_lost(stage: Stage, scene: Scene, since: int) -> None:
+    """The caller has got every frame of the agent's since then, and gets as many as that time has room for: silence is
+    no success, and some are still on their way."""
+    wanted = (scene.caller.mark() - since) // 20_000_000
+
+    def got() -> bool:
+        found = stage.frames(scene, since)
+        if found.missing:
+            raise NotAsExpected(f"the caller lost {found.missing} frames of the agent's")
+        return found.matched >= wanted
+
+    wait_until("the caller hears the agent as long as he speaks", got)
 
 
 def longest_silence(stage: Stage, call: Party, name: str, since: int, until: int) -> float:
