@@ -248,29 +248,23 @@ def test_an_archive_that_cannot_be_written_costs_nothing(scene: Scene) -> None:
     until(lambda: ID in scene.index.ready)
 
 
-def test_a_full_disk_is_reported_and_nothing_is_deleted(scene: Scene) -> None:
-    """The device that is always full stands for the disk."""
+@pytest.mark.parametrize("room", [300, 5000, 15_000])
+def test_a_full_disk_is_reported_and_nothing_is_deleted(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """The system refuses the worker files of more bytes than these: their header, their sound, and what is copied to
+    put the index in front."""
     scene.tape().write()
-    day = scene.archive / "2026/11/21"
-    day.mkdir(parents=True)
-    room = scene.archive / f".{ID}.part"
-    backlog = scene.open(look=3600.0)
-    backlog.stop()
-    script = (
-        "import errno, sys\n"
-        "from ccwhisper.recording import work\n"
-        "from ccwhisper.recording.mp4 import Writer\n"
-        "def full(*given): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "Writer.add = full\n"
-        "work.main()\n"
-    )
-    outcome = subprocess.run(
-        [sys.executable, "-c", script], input=job(scene).dumped(), capture_output=True, check=False
-    )
-    assert b'"code": "disk_full"' in outcome.stdout
-    assert outcome.returncode == 1
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))"
+    script = f"{limited}; from ccwhisper.recording import work; work.main()"
+    with monkeypatch.context() as full:
+        full.setattr(process, "_COMMAND", (sys.executable, "-c", script))
+        scene.open()
+        until(lambda: ("failed", "disk_full") in scene.states())
+    assert ID not in scene.index.ready
     assert len(scene.left()) == 3
-    assert not room.exists()
+    until(lambda: ID in scene.index.ready and not scene.left())
+    assert scene.litter() == []
 
 
 def refuse(tape: Tape) -> None:
