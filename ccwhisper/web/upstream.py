@@ -70,9 +70,14 @@ class Upstream:
         return int(self._sock.getsockname()[1])
 
     def send(self, text: str) -> None:
-        """One SIP message."""
-        with gevent.Timeout(CONNECT_SECONDS, OSError("the switch does not read")):
-            self._send(TextMessage(data=text))
+        """One SIP message. It is all of it or the last: what would follow a part would be read as the rest."""
+        try:
+            with gevent.Timeout(CONNECT_SECONDS, OSError("the switch does not read")):
+                self._send(TextMessage(data=text))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            raise
 
     def receive(self) -> str:
         """The next SIP message."""
