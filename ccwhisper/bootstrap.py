@@ -35,7 +35,8 @@ from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.store.errors import StoreError
 from ccwhisper.store.recordings import Recordings
-from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchSettings
+from ccwhisper.switch.node import NodeAddress, SwitchSettings
+from ccwhisper.switch.nodes import Nodes
 from ccwhisper.web.app import Web, create_web, make_server
 from ccwhisper.web.auth import Auth, Jwks, SharedSecret
 from ccwhisper.web.browser_phones import BrowserSettings

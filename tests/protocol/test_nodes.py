@@ -19,10 +19,11 @@ from ccwhisper.coaching.centre import Doing, Member, Presence, Status
 from ccwhisper.coaching.model import CoachRecord, Follow, Lamp
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import Tone
-from ccwhisper.switch import nodes as module
+from ccwhisper.switch import node as module
 from ccwhisper.switch import records
 from ccwhisper.switch.link import Backoff
-from ccwhisper.switch.nodes import NodeAddress, Nodes, SwitchNode, SwitchSettings
+from ccwhisper.switch.node import NodeAddress, SwitchNode, SwitchSettings
+from ccwhisper.switch.nodes import Nodes
 
 from .conftest import DEADLINE, PASSWORD, Switch, api_response, command_reply, json_event, obliging
 

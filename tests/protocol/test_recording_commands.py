@@ -15,7 +15,7 @@ from ccwhisper.coaching.recorded import Mark, Whispers, track_file
 from ccwhisper.switch import recording, records
 from ccwhisper.switch.errors import UnsafeArgument
 from ccwhisper.switch.frames import Event
-from ccwhisper.switch.nodes import NodeAddress, SwitchNode, SwitchSettings
+from ccwhisper.switch.node import NodeAddress, SwitchNode, SwitchSettings
 from ccwhisper.switch.translate import facts, leg_of
 
 from .conftest import PASSWORD, Switch
