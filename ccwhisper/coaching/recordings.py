@@ -91,16 +91,17 @@ def _say_again(turn: Turn, recording: Recording, leg: Leg) -> None:
     node, file, mark = recording.node, recording.file, leg.recording
     if mark and mark.id != recording.id:
         turn.effects.append(fx.StopTrack(node, leg.id, call_file(mark.id)))
+    remember = fx.RememberRecording(node, leg.id, recording.mark)
     if not recording.live:
         if mark != recording.mark:
-            turn.effects.append(fx.StopTrack(node, leg.id, file))
+            turn.effects += [fx.StopTrack(node, leg.id, file), remember]
     elif recording.rate != leg.rate:
         _change_rate(turn, recording, leg.rate)
     elif mark is None or mark.id != recording.id:
         masked = recording.paused is not None
         turn.effects.append(fx.RecordCall(node, leg.id, file, recording.mark, not leg.buffered, masked))
     elif recording.paused:
-        turn.effects.append(fx.MaskTrack(node, leg.id, file, masked=True))
+        turn.effects += [remember, fx.MaskTrack(node, leg.id, file, masked=True)]
 
 
 def hung_up(turn: Turn, fact: ev.HungUp) -> None:

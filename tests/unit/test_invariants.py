@@ -21,13 +21,14 @@ from ccwhisper.coaching.policies import layered
 from ccwhisper.coaching.policy import DEFAULT_QUEUE, EDIT_POLICIES, WAYS, PolicyPart, agent_of
 from ccwhisper.coaching.recorded import Whispers
 from ccwhisper.coaching.reduce import next_timer
-from ccwhisper.coaching.turn import Turn
+from ccwhisper.coaching.sessions import carried
 from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, on_switch, restarted
 
 pytestmark = pytest.mark.unit
 
 CALLERS = [caller_leg(name) for name in ("c1", "c2")]
-AGENTS = [agent_leg("a1"), agent_leg("a2", "1002@dom"), agent_leg("a3")]  # Ana has two phones
+AGENTS = [agent_leg("a1"), agent_leg("a2", "1002@dom"), agent_leg("a3", cc_agent="ana", cc_queue="another")]
+"""Ana has two phones, one of them for the calls of a queue."""
 PARTIES = [*CALLERS, *AGENTS]
 NUMBER = st.integers(0, 7)
 USUALLY = st.sampled_from([True, True, True, True, False])
@@ -270,6 +271,25 @@ class Coaching(RuleBasedStateMachine):
         if self.world.prompt:
             assert {each.leg for each in self.world.state.sessions.values()} <= {leg.id for leg in legs}
 
+    @rule(caller=st.sampled_from(CALLERS), agent=st.sampled_from(AGENTS), paused=st.booleans(), moves=st.booleans(),
+          record=USUALLY, whispers=st.sampled_from([None, None, *Whispers]), anew=st.booleans())  # fmt: skip
+    def cut_off(self, caller, agent, paused, moves, record, whispers, anew) -> None:  # type: ignore[no-untyped-def]
+        """The connection still brings what happens, and takes no command any more: then it is made anew."""
+        self.world.deaf = True
+        self.pause(COACHES[0], paused)
+        self.set_policy(WAYS, True, record, whispers)
+        if moves:
+            self.join(self.leg(caller), self.leg(agent), read=True)
+        self.world.deaf = False
+        self.blink(anew=anew)
+
+    @rule(party=st.sampled_from(CALLERS))
+    def becomes_an_agent(self, party: Leg) -> None:
+        """He has dialled in, and gets calls from a queue from now on."""
+        leg = self.leg(party)
+        if leg.id in self.world.legs and leg.peer is None:
+            self.world.legs[leg.id] = replace(leg, cc_agent="ben", cc_queue="another")
+
     @rule(seconds=st.sampled_from([0.1, 0.6, 2.5, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
@@ -413,7 +433,7 @@ class Coaching(RuleBasedStateMachine):
             session = self.world.state.sessions[each.session]
             assert each.gate is (session.asked or Gate.CLOSED)
             if session.phase not in NOT_THERE:
-                assert each.record == Turn(self.world.state, 0.0, self.world.rules).record(session)
+                assert each.record == carried(session)
             assert leg == session.leg
 
     @invariant()
@@ -425,7 +445,7 @@ class Coaching(RuleBasedStateMachine):
                 assert session.phase is not Phase.WAITING
                 if session.phase is Phase.CONNECTED:
                     others = [each.phase for each in sessions if each.target == session.target]
-                    assert Phase.ATTACHING in others or Phase.ENDING in others
+                    assert Phase.ATTACHING in others or Phase.ENDING in others or session.narrow_until is not None
             elif session.follow is Follow.CALL:
                 assert session.deadline is not None
 
@@ -475,6 +495,37 @@ class Coaching(RuleBasedStateMachine):
             assert leg is None or agent_of(leg, self.world.rules) is None
 
     @invariant()
+    def what_is_said_to_be_recorded_is(self) -> None:
+        """And what is said to be paused or over, is silent or not written."""
+        state, tracks = self.world.state, self.world.tracks
+        if self.world.pending:
+            return
+        for leg, recording in state.recordings.items():
+            if recording.live and recording.problem is None:
+                assert tracks[recording.file].masked is (recording.paused is not None)
+            elif recording.over != "call_ended":
+                assert recording.file not in tracks
+            assert {file for file, track in tracks.items() if track.leg == leg} <= {recording.file}
+        for session in state.sessions.values():
+            paused = any(each.paused and each.id == session.recording for each in state.recordings.values())
+            assert session.track not in tracks or not paused or tracks[str(session.track)].masked
+
+    @invariant()
+    def nobody_who_may_hear_whispers_is_recorded(self) -> None:
+        """But by his own microphone."""
+        state = self.world.state
+        agents = {leg.leg for call in state.calls.values() for leg in call.agents}
+        assert not [each for each in state.recordings.values() if each.live and each.leg in agents]
+
+    @invariant()
+    def a_recording_is_of_one_queue(self) -> None:
+        state = self.world.state
+        for call in state.calls.values():
+            recording = state.recordings.get(call.agents[0].peer)
+            if recording and recording.live and len(call.agents) == 1:
+                assert recording.queue == call.queue
+
+    @invariant()
     def a_coach_is_recorded_while_he_is_heard(self) -> None:
         state = self.world.state
         for session in state.sessions.values():
@@ -493,10 +544,12 @@ class Coaching(RuleBasedStateMachine):
         for file, track in self.world.tracks.items():
             if track.leg in self.world.coaches:
                 assert file in known
+                session = next(each for each in state.sessions.values() if each.track == file)
+                assert session.phase in (Phase.ATTACHED, Phase.ENDING, Phase.TAKING_OVER), "he is with nobody"
         for session in state.sessions.values():
             call = state.calls.get(str(session.call))
             if call and session.track and session.phase is Phase.ATTACHED:
-                assert self.world.rules.queue(call.queue).record_whisper is not Whispers.EXCLUDED
+                assert self.world.rules.queue(call.recorded_as).record_whisper is not Whispers.EXCLUDED
                 assert session.recording == state.recordings[str(session.peer)].id
 
     @invariant()

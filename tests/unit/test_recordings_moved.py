@@ -99,6 +99,7 @@ def test_a_pause_that_did_not_arrive() -> None:
     reconnected(world)
     assert masked(world, only(world))
     assert only(world).paused == "Carla"
+    assert world.legs["c1"].recording == only(world).mark
     pause(world, call, paused=False)
     world.deaf = True
     pause(world, call)
@@ -160,6 +161,7 @@ def test_an_end_that_did_not_arrive() -> None:
     reconnected(world)
     assert not world.tracks
     assert ended(world) == [], "once is enough"
+    assert only(restarted(world)).over == "policy"
 
 
 def test_another_recording_that_did_not_arrive() -> None:
