@@ -103,7 +103,8 @@ class Setting:
     first `share` of the call.
 
     What makes it harder: `line`, the caller's phone gives back what he hears (dB); `held`, music on hold in the middle;
-    `crosstalk`, the headsets of coach and agent give back everybody whom they play (dB), the coach to the coach only.
+    `crosstalk`, the headsets of coach and agent give back everybody whom they play (dB), the coach to the coach only;
+    `again`, the agent says nothing but what the coach says, so many seconds later, and a semitone higher.
     """
 
     seconds: float = 60.0
@@ -115,6 +116,7 @@ class Setting:
     line: float | None = None
     held: bool = False
     crosstalk: float | None = None
+    again: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ def call(seed: int, setting: Setting) -> Call:
     seconds, count = setting.seconds, round(setting.seconds * RATE)
     says = voice(random, seconds, random.uniform(-26, -18))
     says[round(setting.share * count) :] = 0
-    agent = voice(random, seconds, random.uniform(-24, -18), setting.pause) + noise(random, count, setting.noise)
+    spoken = voice(random, seconds, random.uniform(-24, -18), setting.pause)
+    if setting.again is not None:
+        spoken = said_again(says, setting.again)
+    agent = spoken + noise(random, count, setting.noise)
     caller = voice(random, seconds, random.uniform(-26, -18), 3.0) + noise(random, count, -62)
     if setting.crosstalk is not None:  # what everybody says is in the coach's headset, the caller in the agent's
         far = agent + caller
@@ -148,6 +153,12 @@ def call(seed: int, setting: Setting) -> Call:
         back = right.astype(np.float64)
         caller = caller + at_level(echo(back, headset(random, random.uniform(0.02, 0.3))), back, setting.line)
     return Call(np.stack([coded(caller), right], axis=1), coach)
+
+
+def said_again(says: Float, later: float) -> Float:
+    """The same words at the same pace, in a voice that is a semitone higher; `later` is in s."""
+    at = np.arange(len(says))
+    return np.interp(at + 0.06 * (at % RATE) - later * RATE, at, says, left=0.0, right=0.0)
 
 
 def music(random: Random, count: int) -> Float:

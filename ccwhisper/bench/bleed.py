@@ -38,6 +38,7 @@ CLEAN: Final[Mapping[str, Setting]] = {
     "line echo of the caller": Setting(line=-15.0),
     "music on hold": Setting(held=True),
     "headsets that leak everybody else": Setting(crosstalk=-25.0),
+    "the agent says it after the coach": Setting(again=0.3),
 }
 NEAR_MS: Final = 5.0
 """A find further than this from where the leak is was chance."""
