@@ -17,7 +17,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 from simple_websocket import ConnectionClosed
-from wsproto.utilities import LocalProtocolError
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import events as ev
@@ -168,11 +168,14 @@ class BrowserPhones:
                 return app(environ, start_response)
             try:
                 who, key = self._admitted(environ)
+                return converse(
+                    environ, start_response, lambda ws: self._serve(ws, who, key), PROTOCOL, MAX_MESSAGE, PING_SECONDS
+                )
             except CoachingError as error:
-                return refusal(STATUS[type(error)], detail(error))(environ, start_response)
-            return converse(
-                environ, start_response, lambda ws: self._serve(ws, who, key), PROTOCOL, MAX_MESSAGE, PING_SECONDS
-            )
+                why = error
+            except RemoteProtocolError:
+                why = Invalid("request_malformed", "This is no handshake of a WebSocket.")
+            return refusal(STATUS[type(why)], detail(why))(environ, start_response)
 
         return answer
 

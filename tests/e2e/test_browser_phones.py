@@ -190,6 +190,21 @@ def test_who_may_not_have_one(service: Service, registrar: Registrar) -> None:
     assert registrar.open == []
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Sec-WebSocket-Version": "12"},
+        {"Connection": "close"},
+        {"Upgrade": "h2c"},
+        {"X-Anything": "a\x00b"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # simple-websocket leaves its copy of the socket to the collector
+def test_a_handshake_that_is_none(service: Service, capfd: pytest.CaptureFixture[str], wrong: dict[str, str]) -> None:
+    assert asked(service, token(), **wrong) == 400
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_one_person_has_only_so_many(service: Service) -> None:
     pages = [Page(service, token()).ready() for _ in range(MAX_PAGES)]
     assert asked(service, token()) == 403
