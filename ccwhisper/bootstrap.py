@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -31,6 +30,7 @@ from ccwhisper.recording.backlog import Asked, Backlog, Where
 from ccwhisper.recording.cutting import Cutting
 from ccwhisper.recording.index import Entry
 from ccwhisper.recording.scribe import Scribe
+from ccwhisper.secret_files import secret_in
 from ccwhisper.store.archive import Archive
 from ccwhisper.store.database import Database
 from ccwhisper.store.errors import StoreError
@@ -58,15 +58,11 @@ RENEWAL_SECONDS: Final = 60.0
 def installation_id(directory: Path) -> str:
     """This installation's random id, made at the first start. It is the value of the lease on every coach's leg, so
     it must be unguessable, and the same after a restart."""
-    path = directory / "installation"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        fresh = secrets.token_urlsafe(24).replace("-", "_")  # a word for the switch whatever its first character is
-        file.write(fresh + "\n")
-    return fresh
+
+    def fresh() -> str:
+        return secrets.token_urlsafe(24).replace("-", "_") + "\n"  # a word for the switch whatever it begins with
+
+    return secret_in(directory / "installation", fresh).decode().strip()
 
 
 @dataclass

@@ -7,7 +7,6 @@ the page is connected, and worth nothing without a token of the same person.
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
+
+from ccwhisper.secret_files import secret_in
 
 SECONDS: Final = 60
 RENEW_SECONDS: Final = 20
@@ -44,15 +45,7 @@ class Resumed:
 
 def kept_secret(directory: Path) -> bytes:
     """This installation's secret for the keys, made at the first start, in a file that only the service reads."""
-    path = directory / _FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        fresh = secrets.token_bytes(32)
-        file.write(fresh)
-    return fresh
+    return secret_in(directory / _FILE, lambda: secrets.token_bytes(32))
 
 
 class ResumeKeys:

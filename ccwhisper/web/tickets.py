@@ -4,7 +4,6 @@ some minutes, that no script can read, and that the browser sends to the address
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections import OrderedDict
@@ -17,6 +16,7 @@ import jwt
 
 from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.policy import EVERY_QUEUE, REVIEW
+from ccwhisper.secret_files import secret_in
 from ccwhisper.web.auth import Principal
 from ccwhisper.web.errors import Unauthorised
 
@@ -97,12 +97,4 @@ class Tickets:
 def kept_key(directory: Path) -> bytes:
     """This installation's key for tickets, made at the first start and kept in the state directory: a page goes on
     playing while the service restarts."""
-    path = directory / "tickets.key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return bytes.fromhex(path.read_text().strip())
-    with os.fdopen(descriptor, "w") as file:
-        fresh = secrets.token_bytes(32)
-        file.write(fresh.hex() + "\n")
-    return fresh
+    return bytes.fromhex(secret_in(directory / "tickets.key", lambda: f"{secrets.token_hex(32)}\n").decode())
