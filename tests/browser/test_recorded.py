@@ -15,6 +15,12 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
 
+TOLD = """() => {
+  window.told = new Set();
+  const look = () => document.querySelectorAll(".whispers").forEach((each) => window.told.add(each.textContent));
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
 
 @pytest.fixture
 def recorded(centre: Centre) -> Iterator[Centre]:
@@ -46,9 +52,12 @@ def test_an_agent_pauses_and_the_supervisor_sees_it(recorded: Centre, open_page:
 def test_a_coach_is_told_before_he_says_a_word_and_may_pause(recorded: Centre, open_page: Open) -> None:
     recorded.call("1001")
     page = open_page(recorded.supervisor())
+    page.evaluate(TOLD)
     page.get_by_role("button", name="Listen to Agent 1001").click()
     docked = dock(page)
     expect(docked).to_contain_text("Your whisper is recorded, on a track of its own.")
+    told = page.evaluate("[...window.told]")
+    assert told == ["Your whisper is recorded, on a track of its own."], "also while his phone rings"
     page.keyboard.press("r")
     expect(docked.get_by_role("alert", name="Recording")).to_contain_text("Recording paused by Grace")
     page.keyboard.press("r")

@@ -37,6 +37,7 @@ const WHISPERS = {
 
 /** What a coach must know before he says a word. */
 export function Whispers({ session, call }) {
-  if (!call?.recording && session.recorded === "not_recorded") return null;
+  // While his phone rings he has no track yet: that he is not recorded would be no news then, or wrong in a moment.
+  if (session.recorded === "not_recorded" && (!call?.recording || session.phase !== "attached")) return null;
   return html`<p class="faint whispers" data-recorded=${session.recorded}>${WHISPERS[session.recorded]}</p>`;
 }
