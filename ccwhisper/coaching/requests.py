@@ -10,6 +10,7 @@ from ccwhisper.coaching.model import Actor, AgentLeg, Call, Follow, NodeName, Ph
 from ccwhisper.coaching.modes import PATHS, Mode, Talk
 from ccwhisper.coaching.policy import TAKE_OVER, check_allowed, check_mode, visible
 from ccwhisper.coaching.recorded import Whispers
+from ccwhisper.coaching.sessions import carried
 from ccwhisper.coaching.turn import Turn
 
 NARROW: tuple[str, ...] = ("PCMU@8000h@20i", "PCMA@8000h@20i")
@@ -31,7 +32,7 @@ def start(turn: Turn, ask: cmd.Start) -> None:
     known = turn.rules.agents.get(session.agent)
     number = min(known.users if known else (), default=session.agent).partition("@")[0]  # his extension
     whose = number, session.agent_name
-    turn.effects.append(fx.Dial(node, session.id, session.leg, device, codecs, ring, *whose, turn.record(session)))
+    turn.effects.append(fx.Dial(node, session.id, session.leg, device, codecs, ring, *whose, carried(session)))
     turn.audit("start", session, ask.mode.value)
 
 
@@ -266,7 +267,7 @@ def take_over(turn: Turn, ask: cmd.TakeOver) -> None:
         # the browser. To bridge before the new codec is there may hang up both.
         turn.narrow(session)
     else:
-        turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller, session.track))
+        turn.connect(session, call, caller)
     turn.audit("take_over", session, "")
 
 

@@ -11,7 +11,8 @@ from ccwhisper.coaching.errors import Forbidden
 from ccwhisper.coaching.model import AgentLeg, Call, Follow, LegId, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import check_mode
-from ccwhisper.coaching.turn import Turn, asked_for, lasting
+from ccwhisper.coaching.sessions import asked_for, lasting
+from ccwhisper.coaching.turn import Turn
 
 # FreeSWITCH's hang-up causes of a phone that did not answer, in our words.
 DIAL_ENDINGS = {
@@ -283,10 +284,11 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
 
 def _connect(turn: Turn, session: Session) -> None:
     """The phone of a coach who takes over has the codec for it. Much may have happened since he asked."""
-    if session.peer is None or not turn.certain(session):
+    call = turn.call_of(session)
+    if session.peer is None or call is None or not turn.certain(session):
         turn.end(session, "take_over_failed")
     else:
-        turn.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, session.peer, session.track))
+        turn.connect(session, call, session.peer)
 
 
 def not_narrowed(session: Session) -> str:

@@ -27,6 +27,7 @@ from ccwhisper.coaching.model import (
     LegId,
     Node,
     NodeName,
+    Party,
     Phase,
     Session,
     SessionId,
@@ -37,6 +38,7 @@ from ccwhisper.coaching.model import (
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
 from ccwhisper.coaching.policy import QueuePolicy, Rules
 from ccwhisper.coaching.recorded import Recording
+from ccwhisper.coaching.sessions import carried, lasting, shown
 
 
 class Turn:
@@ -306,6 +308,11 @@ class Turn:
             self.release(each)
             self.touch(each.id)
 
+    def connect(self, session: Session, call: Call, caller: LegId) -> None:
+        """Bridge a coach's leg with the caller's: he takes the call over."""
+        party = Party(session.coach.id, session.coach.name, call.queues)
+        self.effects.append(fx.ConnectCaller(session.node, session.id, session.leg, caller, party, session.track))
+
     def buffer(self, call: Call, leg: AgentLeg, session: Session) -> None:
         """Give the agent's leg its jitter buffer, once: without it every attach and every beep costs the caller about
         40 ms of the agent's voice."""
@@ -315,36 +322,8 @@ class Turn:
 
     def write(self, session: Session) -> CoachRecord:
         """What an effect of this turn writes to the coach's leg."""
-        self._written[session.id] = self.record(session)
+        self._written[session.id] = carried(session)
         return self._written[session.id]
-
-    def record(self, session: Session) -> CoachRecord:
-        """What the coach's leg is to carry."""
-        return CoachRecord(
-            session=session.id,
-            coach=session.coach.id,
-            name=session.coach.name,
-            device=session.device,
-            agent=session.agent,
-            target=session.target,
-            call=session.call,
-            peer=session.peer,
-            mode=session.mode,
-            wanted=session.wanted,
-            talk=session.talk,
-            muted=session.muted,
-            follow=session.follow,
-            gate=session.asked or Gate.CLOSED,
-            started_at=session.started_at,
-            permissions=session.coach.permissions,
-            roles=session.coach.roles,
-            queues=session.coach.queues,
-            passed=session.passed,
-            whispers=session.whispers,
-            recording=session.recording,
-            track=session.track,
-            parts=session.parts,
-        )
 
     def audit(self, action: str, session: Session, detail: str = "") -> None:
         """A row of the trail."""
@@ -360,12 +339,12 @@ class Turn:
     def _remember(self, session: Session) -> None:
         """The leg carries what a service that starts next must know, also when the gate has not moved."""
         before = self.before.sessions.get(session.id)
-        carried = self._written.get(session.id)
-        if carried is None and before and before.phase is not Phase.DIALLING:  # when nothing could be written
-            carried = self.record(before)
-        record = self.record(session)
+        there = self._written.get(session.id)
+        if there is None and before and before.phase is not Phase.DIALLING:  # when nothing could be written
+            there = carried(before)
+        record = carried(session)
         unwritable = (Phase.DIALLING, Phase.TAKING_OVER, Phase.ENDING)  # not there yet, or no longer a coach's
-        if record != carried and session.phase not in unwritable and self.node_up(session.node):
+        if record != there and session.phase not in unwritable and self.node_up(session.node):
             self.effects.append(fx.Remember(session.node, session.leg, record))
 
     def tell(self, session: Session) -> None:
@@ -429,7 +408,7 @@ class Turn:
                 self.effects.append(notices.CallChanged(call))
         for session in self.touched():
             before = self.before.sessions.get(session.id)
-            if before is None or _shown(before) != _shown(session):
+            if before is None or shown(before) != shown(session):
                 self.effects.append(notices.SessionChanged(session))
         agents, queues = self.centre.changes(self.before.centre)
         self.effects += [notices.AgentChanged(agent, serves) for agent, serves in agents]
@@ -448,19 +427,3 @@ class Turn:
             token=self.token,
         )
         return state, self.effects
-
-
-def asked_for(session: Session) -> Mode:
-    """The mode that a coach is in or, before he is, has asked for."""
-    return session.wanted if session.mode is Mode.LISTEN else session.mode
-
-
-def lasting(session: Session) -> Mode:
-    """What goes along to another call of what a coach is in or has asked for: never a barge."""
-    return Mode.WHISPER if Mode.WHISPER in (session.mode, session.wanted) else Mode.LISTEN
-
-
-def _shown(session: Session) -> Session:
-    """A session without what is nobody's business but the core's: its timers."""
-    timeless = replace(session, deadline=None, press_until=None, rearm_at=None, refresh_at=None, again_until=None)
-    return replace(timeless, attempts=0, recording=None, parts=0, masked=True, narrowed=False, narrow_until=None)
