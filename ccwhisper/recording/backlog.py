@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal
 
 import gevent
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from ccwhisper.coaching.errors import CoachingError, Conflict, NotFound, Unavailable
-from ccwhisper.coaching.recorded import recording_of
 from ccwhisper.recording import journal as log
-from ccwhisper.recording.index import Entry, EntryPage, Person, State, Wanted
+from ccwhisper.recording.house import House, unknown
+from ccwhisper.recording.index import Entry, Person, Shelf, State
 from ccwhisper.recording.job import Job
 from ccwhisper.recording.process import Processes
 from ccwhisper.recording.result import Problem, Result, load
@@ -33,49 +32,14 @@ logger = logging.getLogger(__name__)
 LOOK: Final = 5.0
 """Seconds between looks into the folder of journals."""
 
-KEEPING: Final = 3600.0
-"""Seconds between looks for what was kept long enough, and for raw tracks of which nobody knows."""
-
-AGAIN: Final = 60.0
-"""Seconds until that is tried again where it could not be done."""
-
 PAUSES: Final = (10.0, 3600.0)
 """Seconds until a recording is tried again, at first and at most."""
 
+HUNG: Final = 86400.0
+"""Seconds until one is that was not done in time: it has kept the others waiting."""
+
 STILL: Final = 30.0
 """Seconds for which a journal without an end must not have changed before its call is taken to be over."""
-
-ORPHAN: Final = 3600.0
-"""Seconds after which a raw track without a journal is one that nobody knows of."""
-
-
-_KEPT: Final[tuple[State, ...]] = ("ready", "failed")  # what else there is, is on its way to one of these
-
-
-class Shelf(Protocol):
-    """The list of recordings. Raises Unavailable; makes nobody wait but who asks."""
-
-    def state(
-        self,
-        recording: str,
-        state: State,
-        problem: Problem | None = None,
-        start: log.Start | None = None,
-        agents: Sequence[Person] = (),
-    ) -> bool:
-        """What is known of one that is not finished; False of one that was deleted."""
-
-    def keep(self, result: Result) -> bool:
-        """A finished one; False of one that was deleted."""
-
-    def forget(self, recording: str) -> None:
-        """It is deleted."""
-
-    def one(self, recording: str) -> tuple[Entry, Result | None]:
-        """Raises NotFound."""
-
-    def search(self, wanted: Wanted, after: str | None = None, limit: int = 50) -> EntryPage:
-        """The newest, or those that follow `after`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +103,15 @@ class Backlog:
         self._look_seconds = look
         self._still = still
         self._items: dict[str, _Item] = {}
-        self._kept_at = float("-inf")
         self._processes = Processes()
+        self._house = House(
+            shelf,
+            asked,
+            scan=lambda: self._apply(self._processes.run, self._job("scan")),
+            known=self._items,
+            clear=lambda recording: self._clear(recording, "discard"),
+            discard=self.discard,
+        )
         self._pool: ThreadPool | None = None
         self._wake = Event()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
@@ -172,31 +143,51 @@ class Backlog:
         self.wake()
 
     def discard(self, recording: str) -> None:
-        """Its raw tracks and its journal are gone. Raises Conflict (`recording_busy`) while it is worked on, or the
-        call is up, and Unavailable."""
+        """Its raw tracks, its journal and what was begun of its file are gone. Raises Conflict (`recording_busy`) while
+        it is worked on, or the call is up, and Unavailable."""
         item = self._items.get(recording)
-        if item and (item.busy or (item.journal and not self._over(item))):
+        if item is None:
+            self._drop(recording)
+            return
+        if item.busy or (item.journal and not self._over(item)):
             raise Conflict("recording_busy", "The recording is not finished yet; it can be deleted then.")
-        outcome = self._apply(self._processes.run, self._job("discard", recording=recording))
-        if not outcome["ok"]:
-            logger.warning("the raw tracks of recording %s are not deleted: %s", recording, outcome["text"])
-            raise Unavailable("archive_unavailable", "The raw tracks cannot be reached.")
-        if item:
-            self._apply(item.path.unlink, True)
-            self._items.pop(recording, None)
+        item.busy = True  # nobody begins with it now
+        try:
+            self._drop(recording)
+        finally:
+            item.busy = False
+
+    def _drop(self, recording: str) -> None:
+        self._clear(recording, "erase")
+        self._apply(self._journal(recording).unlink, True)
+        self._items.pop(recording, None)
+
+    def _clear(self, recording: str, do: Literal["discard", "erase"]) -> None:
+        job = self._job(do, recording=recording, journal=str(self._journal(recording)))
+        outcome = self._apply(self._processes.run, job)
+        if outcome["ok"]:
+            return
+        if outcome["code"] == "busy":
+            raise Conflict("recording_busy", "The recording is not finished yet; it can be deleted then.")
+        logger.warning("what there is of recording %s is not deleted: %s", recording, outcome["text"])
+        raise Unavailable("archive_unavailable", "The files of the recording cannot be reached.")
+
+    def _journal(self, recording: str) -> Path:
+        return self._where.journals / f"{recording}.jsonl"
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
             self._wake.clear()
-            for step in (self._look, self._keep_house):
-                try:
-                    step()
-                except Unavailable:  # the index has said so; what can be done without it is done
-                    continue
-                except Exception:
-                    logger.exception("the queue of recordings stumbled")
+            try:
+                self._look()
+            except Unavailable:  # the index has said so; what can be done without it is done
+                pass
+            except Exception:
+                logger.exception("the queue of recordings stumbled")
+            if not self._house.started:  # now that it is known what is to be done
+                self._greenlets.append(gevent.spawn(self._house.run))
             self._wake.wait(self._look_seconds)
 
     def _look(self) -> None:
@@ -229,11 +220,14 @@ class Backlog:
                 self._items.pop(gone, None)
         for name, path in found.items():
             item = self._items.setdefault(name, _Item(path))
+            if item.busy:
+                continue
             try:
                 about = path.stat()
                 if (about.st_mtime_ns, about.st_size) != item.stamp:
-                    item.journal, item.broken = log.read(path), ""
                     item.stamp = about.st_mtime_ns, about.st_size
+                    item.failure, item.tries, item.due = None, 0, 0.0  # what could not be done may be possible now
+                    item.journal, item.broken = log.read(path), ""
             except log.JournalBroken as error:
                 item.journal, item.broken = None, str(error)
             except OSError as error:
@@ -249,20 +243,23 @@ class Backlog:
         quiet = time.time() - item.stamp[0] / 1e9 >= self._still
         return quiet and self._asked.goes_on(start.node, start.id) is False
 
-    def _tell(self, name: str, item: _Item, state: State, problem: Problem | None = None) -> None:
+    def _tell(self, name: str, item: _Item, state: State, problem: Problem | None = None) -> bool:
+        """False when somebody has deleted it."""
         journal = item.journal
         people = _agents(journal) if journal else ()
         said = (state, problem, people)
-        if item.said != said:
-            self._shelf.state(name, state, problem, journal.start if journal else _nobody(name, item), people)
-            item.said = said
+        if item.said == said:
+            return True
+        there = self._shelf.state(name, state, problem, journal.start if journal else _nobody(name, item), people)
+        item.said = said
+        return there
 
     # --- working -----------------------------------------------------------------------------------------------------
 
     def _work(self, name: str, item: _Item) -> None:
         try:
             self._try(name, item)
-        except Unavailable as error:  # the index: what is made stays, and is told again
+        except CoachingError as error:  # the index is away, or files: what is made stays, and is told again
             logger.warning("recording %s waits: %s", name, error.message)
             self._later(item)
         except Exception:
@@ -274,13 +271,19 @@ class Backlog:
             self._wake.set()
 
     def _try(self, name: str, item: _Item) -> None:
+        there = True
         with suppress(Unavailable):  # it is worked on all the same
-            self._tell(name, item, "working")
+            there = self._tell(name, item, "working")
+        if not there:
+            self._drop(name)
+            return
         if item.journal is None:
             self._failed(name, item, Problem("journal_broken", item.broken), final=True)
             return
         outcome = self._apply(self._processes.run, self._job("make", journal=str(item.path)))
         if outcome["ok"]:
+            for text in outcome["left"]:
+                logger.warning("raw tracks of recording %s stay where they are: %s", name, text)
             self._done(name, item, load(outcome["result"]))
         elif outcome["code"] == "busy":
             item.due = time.monotonic() + self._pauses[0]
@@ -289,7 +292,8 @@ class Backlog:
 
     def _done(self, name: str, item: _Item, result: Result) -> None:
         if not self._shelf.keep(result):
-            self._asked.erase(result)  # somebody has deleted it meanwhile
+            with suppress(NotFound):
+                self._asked.erase(result)  # somebody has deleted it meanwhile
         self._apply(item.path.unlink, True)
         self._items.pop(name, None)
         logger.info("recording %s is ready: %.0f s, %d tracks", name, result.duration, len(result.tracks))
@@ -299,8 +303,10 @@ class Backlog:
             logger.warning("recording %s cannot be made: %s (%s)", name, problem.text, problem.code)
         item.failure = problem
         self._later(item)
+        if problem.code == "worker_hung":
+            item.due = time.monotonic() + HUNG
         if final:
-            item.due = float("inf")  # until somebody says so, or the service starts anew
+            item.due = float("inf")  # until its journal changes, somebody says so, or the service starts anew
         self._tell(name, item, "failed", problem)
 
     def _later(self, item: _Item) -> None:
@@ -316,70 +322,6 @@ class Backlog:
         assert self._pool is not None  # noqa: S101 - started
         return self._pool.apply(work, given)
 
-    # --- keeping house -----------------------------------------------------------------------------------------------
-
-    def _keep_house(self) -> None:
-        if time.monotonic() - self._kept_at < KEEPING:
-            return
-        self._kept_at = time.monotonic() - KEEPING + AGAIN  # unless it comes to its end
-        self._orphans()
-        self._outdated()
-        self._kept_at = time.monotonic()
-
-    def _orphans(self) -> None:
-        """Raw tracks without a journal are listed; nobody deletes what he does not know."""
-        outcome = self._apply(self._processes.run, self._job("scan"))
-        if not outcome["ok"]:
-            logger.warning("raw tracks cannot be looked for: %s", outcome["text"])
-            return
-        by_id: dict[str, list[tuple[str, float]]] = {}
-        for name, at in outcome["files"]:
-            by_id.setdefault(recording_of(name) or "", []).append((name, at))
-        for recording, files in by_id.items():
-            last = max(at for _, at in files)
-            if recording in self._items or time.time() - last < ORPHAN:
-                continue
-            if self._is_ready(recording):  # its file is there; whoever made it did not come to delete these
-                self.discard(recording)
-                continue
-            names = ", ".join(sorted(name for name, _ in files))
-            problem = Problem("journal_missing", f"nothing is known of these raw tracks: {names}")
-            self._shelf.state(recording, "failed", problem, _unknown(recording, last))
-
-    def _is_ready(self, recording: str) -> bool:
-        try:
-            return self._shelf.one(recording)[0].state == "ready"
-        except NotFound:
-            return False
-
-    def _outdated(self) -> None:
-        """What a queue keeps is what its policy says today: of recordings that were made before it said so, too."""
-        now = datetime.now(UTC)
-        for state in _KEPT:
-            wanted, after = Wanted(state=state, until=now - timedelta(days=1)), None
-            while True:
-                page = self._shelf.search(wanted, after, 200)
-                for entry in page.entries:
-                    days = self._asked.keep_days(entry.queue)
-                    if days is not None and entry.started_at < now - timedelta(days=days):
-                        self._erase(entry)
-                after = page.next
-                if after is None:
-                    break
-
-    def _erase(self, entry: Entry) -> None:
-        try:
-            _, result = self._shelf.one(entry.id)
-            if result is None:
-                self.discard(entry.id)
-            else:
-                self._asked.erase(result)
-            self._shelf.forget(entry.id)
-        except CoachingError as error:
-            logger.warning("recording %s was kept long enough, and is not deleted: %s", entry.id, error.message)
-            return
-        self._asked.erased(entry)
-
 
 def _agents(journal: log.Journal) -> tuple[Person, ...]:
     names = {line.agent: line.name for line in journal.lines if isinstance(line, log.Party)}
@@ -387,9 +329,4 @@ def _agents(journal: log.Journal) -> tuple[Person, ...]:
 
 
 def _nobody(name: str, item: _Item) -> log.Start:
-    return _unknown(name, item.stamp[0] / 1e9 or time.time())
-
-
-def _unknown(recording: str, at: float) -> log.Start:
-    """What is listed of a recording of which nothing is known but that it was."""
-    return log.Start(at, recording, "", "", f"{recording}-call.wav", None, "", "", "", "off")
+    return unknown(name, item.stamp[0] / 1e9 or time.time())

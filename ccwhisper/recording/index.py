@@ -3,10 +3,12 @@ the API tells it, the queue of work writes it. A recording that is not finished 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
+from ccwhisper.recording.journal import Start
 from ccwhisper.recording.result import Agent, Problem, Result, Trace
 
 State = Literal["recording", "waiting", "working", "ready", "failed", "deleted"]
@@ -83,6 +85,32 @@ class Comment:
     text: str
     created_at: datetime
     edited_at: datetime | None
+
+
+class Shelf(Protocol):
+    """The list of recordings, as the queue of work needs it. Raises Unavailable; makes nobody wait but who asks."""
+
+    def state(
+        self,
+        recording: str,
+        state: State,
+        problem: Problem | None = None,
+        start: Start | None = None,
+        agents: Sequence[Person] = (),
+    ) -> bool:
+        """What is known of one that is not finished; False of one that was deleted."""
+
+    def keep(self, result: Result) -> bool:
+        """A finished one; False of one that was deleted."""
+
+    def forget(self, recording: str) -> None:
+        """It is deleted."""
+
+    def one(self, recording: str) -> tuple[Entry, Result | None]:
+        """Raises NotFound."""
+
+    def search(self, wanted: Wanted, after: str | None = None, limit: int = 50) -> EntryPage:
+        """The newest, or those that follow `after`."""
 
 
 @dataclass(frozen=True, slots=True)

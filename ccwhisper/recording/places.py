@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -92,22 +93,29 @@ class Folder:
 
     def keep(self, name: str, source: Path) -> None:
         """Moved where that is possible."""
+        self._keep(name, source, move=True)
+
+    def copy(self, name: str, source: Path) -> None:
+        """Keep it, and leave the source where it is."""
+        self._keep(name, source, move=False)
+
+    def _keep(self, name: str, source: Path, move: bool) -> None:
         target = self.folder / name
-        part = target.with_name(f".{target.name}.part")
+        part = _part(target)
         with _said(self.folder):
             self._there()
+            new = [each for each in target.parents if not each.exists()]
             target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             try:
-                source.replace(part)
-            except OSError:
-                try:
+                if not (move and _moved(source, part)):
                     shutil.copyfile(source, part)
-                except OSError:
-                    part.unlink(missing_ok=True)
-                    raise
-            sync(part)
-            part.replace(target)
-            sync(target.parent)
+                sync(part)
+                part.replace(target)
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
+            for folder in dict.fromkeys([target.parent, *(each.parent for each in new)]):
+                sync(folder)
 
     def read(self, name: str) -> bytes | None:
         """See Place."""
@@ -130,25 +138,46 @@ class Folder:
         """See Place. Folders that are empty then go, too."""
         path = self.folder / name
         with _said(self.folder):
-            path.unlink(missing_ok=True)
+            self._there()
+            for each in (path, _part(path)):
+                each.unlink(missing_ok=True)
             for parent in list(path.parents)[: len(Path(name).parents) - 1]:
                 with contextlib.suppress(OSError):  # not empty, or gone
                     parent.rmdir()
 
     def files(self) -> Iterator[tuple[str, float]]:
-        """See Place."""
+        """See Place. What is no plain file is none of ours: a link may lead to anything."""
         with _said(self.folder):
             self._there()
-            for root, folders, names in os.walk(self.folder):
+            for root, folders, names in os.walk(self.folder, onerror=_raised):
                 folders[:] = [each for each in folders if not each.startswith(".")]
                 for name in names:
                     path = Path(root, name)
                     with contextlib.suppress(FileNotFoundError):
-                        yield path.relative_to(self.folder).as_posix(), path.stat().st_mtime
+                        about = path.lstat()
+                        if stat.S_ISREG(about.st_mode):
+                            yield path.relative_to(self.folder).as_posix(), about.st_mtime
 
     def _there(self) -> None:
         if not self.folder.is_dir():
             raise PlaceError("place_unreachable", f"there is no folder {self.folder}")
+
+
+def _part(target: Path) -> Path:
+    """What a file is called until it is whole."""
+    return target.with_name(f".{target.name}.part")
+
+
+def _moved(source: Path, target: Path) -> bool:
+    try:
+        source.replace(target)
+    except OSError:  # another disk
+        return False
+    return True
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 class Bucket:
@@ -254,7 +283,7 @@ def verified(where: Place, name: str, room: Path) -> Path | None:
         path = room / name
         if wanted is None or not where.fetch(name, path):
             return None
-    if wanted is not None and path.exists() and digest(path) != wanted.decode(errors="replace").strip():
+    if wanted is not None and path.is_file() and digest(path) != wanted.decode(errors="replace").strip():
         raise PlaceError("checksum_wrong", f"{name} is not what was sent: it came in part, or was changed")
     return path
 

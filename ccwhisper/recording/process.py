@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,8 +13,14 @@ from typing import Any, Final
 from ccwhisper.recording.job import Job
 
 PATIENCE: Final = 3600.0
-"""Seconds that a job may take. Eight hours of a call take a minute or two; a folder on a machine that is gone may hang
-for ever."""
+"""Seconds that it may take to make a file. Eight hours of a call take a minute or two; a folder on a machine that is
+gone may hang for ever."""
+
+SHORT: Final = 300.0
+"""Seconds that any other job may take: it looks into folders, and somebody waits for it."""
+
+DYING: Final = 10.0
+"""Seconds that a process may take to be gone. One that waits for such a folder cannot be ended."""
 
 _ENVIRONMENT: Final = ("AWS_", "HOME", "LANG", "LC_", "PATH", "PYTHON", "SSL_", "TMPDIR", "TZ", "VIRTUAL_ENV")
 """What variables begin with that the process gets, and the proxies. The service's own secrets are none of its business:
@@ -31,6 +38,7 @@ class Processes:
         self._patience = patience
         self._running: set[subprocess.Popen[bytes]] = set()
         self._guard = threading.Lock()
+        self._left: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
     def run(self, job: Job) -> dict[str, Any]:
@@ -49,12 +57,12 @@ class Processes:
             self._running.add(process)
             if self._stopped:
                 process.kill()
+        patience = self._patience if job.do == "make" else min(self._patience, SHORT)
         try:
-            said, complained = process.communicate(job.dumped(), timeout=self._patience)
+            said, complained = process.communicate(job.dumped(), timeout=patience)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return _failed("worker_failed", f"it was not done in {self._patience:.0f} s")
+            self._end(process)
+            return _failed("worker_hung", f"it was not done in {patience:.0f} s")
         finally:
             with self._guard:
                 self._running.discard(process)
@@ -64,6 +72,16 @@ class Processes:
             words = complained.decode(errors="replace").strip().splitlines()[-1:] or ["no reason"]
             return _failed("worker_failed", f"the process ended with {process.returncode}: {words[0][:300]}")
         return outcome
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=DYING)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        with self._guard:
+            self._left = [each for each in (*self._left, process) if each.poll() is None]
 
     def stop(self) -> None:
         """End them all. Whoever does their jobs next finds all of what was done, or nothing."""

@@ -31,6 +31,8 @@ def push(folder: Path, target: Place, still: float = STILL) -> Iterator[Sent]:
     """Send what is finished, one after the other, and delete it here when the target gives back the same. What is
     still written is left for the next time. Raises PlaceError where the folder cannot be read; what cannot be sent is
     told, and stays."""
+    if isinstance(target, Folder) and _same(folder, target.folder):  # it would be deleted where it has just come to
+        raise PlaceError("place_unreachable", f"{folder} is the folder that is to be sent from")
     for name, _ in sorted(Folder(folder).files(), key=lambda each: each[1]):
         path = folder / name
         if recording_of(name) is None or not _finished(path, still):
@@ -43,15 +45,23 @@ def push(folder: Path, target: Place, still: float = STILL) -> Iterator[Sent]:
             yield Sent(name)
 
 
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def _send(path: Path, target: Place) -> None:
     said = digest(path)
     name = path.name
+    if isinstance(target, Folder):
+        target.copy(name, path)
+        if digest(target.folder / name) != said:
+            raise PlaceError("checksum_wrong", f"{target.folder} gives back something else for {name}")
+    else:
+        target.keep(name, path)
     with TemporaryDirectory(prefix="ccwhisper-") as room:
-        source = path
-        if isinstance(target, Folder):  # it takes away what it is given
-            source = Path(room, name)
-            Folder(path.parent).fetch(name, source)
-        target.keep(name, source)
         note = Path(room, "checksum")  # the last thing: where it is, the track is whole
         note.write_text(said + "\n")
         target.keep(name + CHECKSUM, note)

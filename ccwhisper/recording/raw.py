@@ -7,6 +7,7 @@ libsndfile writes the sizes into the header when the file is closed. Of a switch
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,12 +48,14 @@ class Raw:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: BinaryIO = path.open("rb")
+            self._file: BinaryIO = open(path, "rb", opener=_opened)  # noqa: SIM115 - closed in __exit__
         except FileNotFoundError:
             raise RawBroken("track_missing", f"there is no raw track {path.name}") from None
         except OSError as error:
             raise RawBroken("track_unreadable", f"{path.name}: {error.strerror or error}") from None
         try:
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise RawBroken("track_unreadable", f"{path.name} is no plain file")
             form = _form(self._file, path.name)
         except OSError as error:
             self._file.close()
@@ -87,6 +90,11 @@ class Raw:
             raise RawBroken("track_unreadable", f"{self.path.name}: {error.strerror or error}") from None
         whole = len(data) // size * size
         return np.frombuffer(data[:whole], dtype="<i2").reshape(-1, self.channels)
+
+
+def _opened(path: str, flags: int) -> int:
+    """The folder is a switch's: a link in it may lead to anything, and a pipe would be waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _form(file: BinaryIO, name: str) -> _Form:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,12 @@ import pytest
 
 from ccwhisper.recording import places
 from ccwhisper.recording.job import Job
-from ccwhisper.recording.places import CHECKSUM, Bucket, Folder, Place, PlaceError, place
+from ccwhisper.recording.journal import Begun
+from ccwhisper.recording.places import CHECKSUM, Bucket, Folder, Place, PlaceError, digest, place
 from ccwhisper.recording.process import Processes
 from ccwhisper.recording.push import push
-from ccwhisper.recording.result import decoded, load
+from ccwhisper.recording.raw import Raw, RawBroken
+from ccwhisper.recording.result import decoded, encoded, load
 from tests.unit.tapes import ID, Tape, heard, killed, near
 from tests.unit.tapes import decoded as sound
 
@@ -87,7 +92,10 @@ def test_what_is_kept_is_there_and_can_go(there: Place, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_no_empty_folder(tmp_path: Path) -> None:
     gone = Folder(tmp_path / "gone")
-    for ask in (lambda: list(gone.files()), lambda: gone.path("a"), lambda: gone.keep("a", file(tmp_path, b"1"))):
+    for ask in (
+        lambda: list(gone.files()), lambda: gone.path("a"), lambda: gone.keep("a", file(tmp_path, b"1")),
+        lambda: gone.remove("a"),  # else it would be said to be deleted
+    ):  # fmt: skip
         with pytest.raises(PlaceError) as refused:
             ask()
         assert refused.value.code == "place_unreachable"
@@ -127,6 +135,35 @@ def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.Mon
     assert refused.value.code == "disk_full"
     assert [path.name for path in folder.folder.iterdir()] == ["a"]
     assert folder.read("a") == b"whole"
+
+
+def test_names_are_on_the_disk_up_to_the_folder_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut takes a file with the folder that was made for it, and its raw tracks are gone."""
+    (tmp_path / "there" / "2026").mkdir(parents=True)
+    synced: list[Path] = []
+    monkeypatch.setattr(places, "sync", synced.append)
+    Folder(tmp_path / "there").keep("2026/11/21/a", file(tmp_path, b"1"))
+    day = tmp_path / "there/2026/11/21"
+    assert synced[0] == day / ".a.part"
+    assert set(synced[1:]) == {day, day.parent, day.parent.parent}
+
+
+def test_links_and_pipes_are_no_raw_tracks(tmp_path: Path) -> None:
+    """Who may write to a switch's folder may not read what the service may."""
+    tape = Tape(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_bytes(tape.call.read_bytes())
+    (tape.raws / f"{ID}-link.wav").symlink_to(secret)
+    os.mkfifo(tape.raws / f"{ID}-pipe.wav")
+    for path in tape.raws.iterdir():
+        os.utime(path, (0.0, 0.0), follow_symlinks=False)
+    there = Folder(tmp_path / "there", own=True)
+    assert names(Folder(tape.raws)) == [tape.call.name]
+    assert [each.name for each in push(tape.raws, there)] == [tape.call.name]
+    for name in ("link", "pipe"):
+        with pytest.raises(RawBroken) as refused:
+            Raw(tape.raws / f"{ID}-{name}.wav")
+        assert refused.value.code == "track_unreadable"
 
 
 def job(tape: Tape, raws: str, archive: str, server: Server, folder: Path) -> Job:
@@ -181,6 +218,88 @@ def test_what_has_come_without_its_checksum_has_not_come_to_a_bucket(
     place(where, server.access).keep(tape.call.name, tape.call)
     outcome = Processes().run(job(tape, where, str(tmp_path / "archive"), server, tmp_path))
     assert outcome["code"] == "track_missing"
+
+
+def test_a_coachs_track_that_is_still_on_its_way_is_waited_for(server: Server, keys: None, tmp_path: Path) -> None:
+    """The call's comes first; the service looks before the other one has come."""
+    tape = Tape(tmp_path)
+    tape.coach("s1", 3.0, [(5.0, 6.0)])
+    tape.lines = [line for line in tape.lines if not (isinstance(line, Begun) and "s1" in line.file)]  # it was away
+    tape.write()
+    where = f"s3://{BUCKET}/{tmp_path.name.lower()}"
+    sent = push(tape.raws, place(where, server.access))
+    assert next(sent).name == tape.call.name
+    work = job(tape, where, str(tmp_path / "archive"), server, tmp_path)
+    outcome = Processes().run(work)
+    assert (outcome["ok"], outcome.get("code"), outcome.get("final")) == (False, "track_missing", False)
+    assert next(sent).name == f"{ID}-s1.wav"
+    outcome = Processes().run(work)
+    assert [each["session"] for each in outcome["result"]["tracks"]] == [None, "s1"]
+
+
+@pytest.mark.parametrize("spoil", ["gone", "short", "of another"])
+def test_a_result_without_its_file_is_none(server: Server, tmp_path: Path, spoil: str) -> None:
+    """Raw tracks are not let go of because a result says that they are not needed."""
+    tape = Tape(tmp_path)
+    tape.write()
+    content = tape.call.read_bytes()
+    work = job(tape, str(tape.raws), str(tmp_path / "archive"), server, tmp_path)
+    result = load(Processes().run(work)["result"])
+    path = tmp_path / "archive" / result.file
+    whole = path.read_bytes()
+    if spoil == "gone":
+        path.unlink()
+    elif spoil == "short":
+        path.write_bytes(whole[:-1])
+    else:
+        path.with_suffix(".json").write_bytes(encoded(replace(result, file="../../elsewhere.mp4")))
+    tape.call.write_bytes(content)
+    again = load(Processes().run(work)["result"])
+    assert again.file == result.file
+    assert digest(path) == again.sha256
+    assert not tape.call.exists()
+
+
+def test_a_recording_is_for_nobody_else_on_the_machine(server: Server, tmp_path: Path) -> None:
+    tape = Tape(tmp_path)
+    tape.write()
+    before = os.umask(0)
+    try:
+        outcome = Processes().run(job(tape, str(tape.raws), str(tmp_path / "archive"), server, tmp_path))
+    finally:
+        os.umask(before)
+    assert outcome["ok"]
+    made = list((tmp_path / "archive").rglob("*"))
+    assert len(made) == 6
+    assert [path for path in made if path.stat().st_mode & 0o007] == []
+
+
+def test_a_worker_works_where_less_memory_is_allowed(server: Server, tmp_path: Path) -> None:
+    tape = Tape(tmp_path)
+    tape.write()
+    limited = f"import resource\nresource.setrlimit(resource.RLIMIT_AS, ({3 << 30}, {3 << 30}))\n"
+    script = limited + "from ccwhisper.recording import work\nwork.main()\n"
+    said = job(tape, str(tape.raws), str(tmp_path / "archive"), server, tmp_path).dumped()
+    ended = subprocess.run([sys.executable, "-c", script], input=said, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_folder_is_not_sent_to_itself(tmp_path: Path) -> None:
+    tape = Tape(tmp_path)
+    (tmp_path / "link").symlink_to(tape.raws)
+    for target in (tape.raws, tmp_path / "link"):
+        with pytest.raises(PlaceError):
+            list(push(tape.raws, Folder(target)))
+    assert [path.name for path in tape.raws.iterdir()] == [tape.call.name]
+
+
+def test_what_a_folder_gives_back_changed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tape = Tape(tmp_path)
+    monkeypatch.setattr(places.shutil, "copyfile", lambda _source, target: target.write_bytes(b"something else"))
+    (sent,) = push(tape.raws, Folder(tmp_path / "there", own=True))
+    assert sent.problem is not None
+    assert "gives back something else" in sent.problem
+    assert tape.call.exists()
 
 
 def test_what_is_still_written_is_sent_later(tmp_path: Path) -> None:
