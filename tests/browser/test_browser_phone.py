@@ -31,6 +31,19 @@ PLAYED = """
 }
 """
 
+METERED = """
+() => {
+  const Whole = AudioContext;
+  window.AudioContext = class extends Whole {
+    constructor(...given) { super(...given); window.metered ??= this; }
+  };
+  window.show = (shown) => {
+    Object.defineProperty(document, "hidden", { value: !shown, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def whole_centre() -> Iterator[Centre]:
@@ -54,11 +67,17 @@ def test_the_choice_is_kept_and_the_meter_shows_what_the_microphone_hears(
     expect(choice.locator("option")).to_have_text(["Phone 9001", "This browser"])
     expect(choice).to_have_value(f"9001@{centre.switch.domain}")
     expect(page.get_by_role("combobox", name="Microphone")).to_have_count(0)
+    page.evaluate(METERED)
     choice.select_option("This browser")
     expect(device(page)).to_contain_text("Connecting this browser to the switch")
     expect(page.get_by_role("combobox", name="Microphone").locator("option")).to_contain_text(["The system's", "Fake"])
     meter = page.get_by_label("Level of the microphone")
     until(lambda: meter.evaluate("(bar) => bar.value") > 30)  # the tone that the browser's microphone hears
+    for shown, state in ((False, "suspended"), (True, "running")):
+        page.evaluate("(shown) => window.show(shown)", shown)
+        until(lambda wanted=state: page.evaluate("() => window.metered.state") == wanted)
+    page.evaluate("() => { document.querySelector('.device meter').value = 0; }")
+    until(lambda: meter.evaluate("(bar) => bar.value") > 30)
     page.evaluate(PLAYED)
     hear = page.get_by_role("button", name="Hear yourself")
     hear.click()
@@ -135,6 +154,7 @@ def usable(page: Page) -> None:
     places = (
         device(page)
         .locator("select, button, meter, input")
+        .filter(visible=True)
         .evaluate_all(
             "(all) => all.map((each) => each.getBoundingClientRect()).map(({ left, right }) => [left, right])"
         )

@@ -82,7 +82,7 @@ def test_a_call_from_firefox(stage: Stage, page: Firefox) -> None:
     page.key("p")
     page.see("aside .lamp", "Agent 1001 hears you")
     page.run("window.dispatchEvent(new Event('online'))")  # another network: a new connection, and an ICE restart
-    page.see(".device", "This browser can be rung.")
+    page.see(".device", "This browser is in the call.")
     hear(stage, scene, {"agent"})
     page.key("x")
     page.until("document.querySelector('aside') === null")

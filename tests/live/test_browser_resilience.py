@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -76,7 +77,8 @@ def open_page(browser: Browser, stage: Stage) -> Iterator[Callable[..., Page]]:
 
 def back(page: Page) -> None:
     """The page has its connection, again."""
-    expect(page.get_by_text("This browser can be rung.")).to_be_visible(timeout=PATIENCE * 1000)
+    said = re.compile(r"This browser (can be rung|is in the call)\.")
+    expect(page.get_by_text(said)).to_be_visible(timeout=PATIENCE * 1000)
 
 
 def until(page: Page, what: str) -> None:

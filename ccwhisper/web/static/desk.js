@@ -118,10 +118,12 @@ export class Desk extends EventTarget {
 
   /** Push-to-talk is held: said again and again until `release`, or until the connection or the page is gone. */
   press(session) {
-    if (this.pressing) return;
+    if (this.pressing || !this.socket?.connected) return; // what is said without a connection would be heard when the key is up again
     this.#takeBack();
-    const say = () => this.ask("press", { session }).catch((error) => this.#pressFailed(error));
-    this.pressing = { session, timer: setInterval(say, PRESS_MS) };
+    const held = { session };
+    const say = () => this.ask("press", { session }).catch((error) => this.#pressFailed(error, held));
+    held.timer = setInterval(say, PRESS_MS);
+    this.pressing = held;
     say();
     this.#tell();
   }
@@ -160,8 +162,8 @@ export class Desk extends EventTarget {
     this.released = null;
   }
 
-  #pressFailed(error) {
-    this.#let();
+  #pressFailed(error, held) {
+    if (this.pressing === held) this.#let(); // another press has its own answer
     this.dispatchEvent(new CustomEvent("refused", { detail: error }));
     this.#tell();
   }

@@ -1,5 +1,6 @@
 // The coaching of one call: mode, microphone, who hears whom, who else is there.
 import { Cues } from "./cues.js";
+import { Quality } from "./phone.js";
 import { Recorded, Whispers } from "./recorded.js";
 import { Icon, Offer, duration, html, useClock, useEffect, useState } from "./ui.js";
 import { MODES, heardBy, hindrance, party, stage } from "./words.js";
@@ -23,6 +24,7 @@ function TakeOver({ ask, may, why, refused }) {
 
 function Talk({ desk, session }) {
   const held = desk.pressing?.session === session.id;
+  useEffect(() => () => desk.release(0), [desk, session.id]); // gone with the button: it hears of no finger that is lifted
   const hold = (event) => {
     event.preventDefault();
     event.currentTarget.setPointerCapture?.(event.pointerId);
@@ -37,7 +39,7 @@ function Talk({ desk, session }) {
   </button>`;
 }
 
-export function Dock({ desk, session, ask, can, refused }) {
+export function Dock({ desk, phone, session, ask, can, refused }) {
   const now = useClock(desk);
   const call = desk.calls.get(session.call);
   const others = [...desk.coaches.values()].filter(
@@ -75,6 +77,7 @@ export function Dock({ desk, session, ask, can, refused }) {
       </button>
     </div>
     ${session.talk === "push" && speaks && html`<${Talk} desk=${desk} session=${session} />`}
+    ${session.device === phone.device && html`<${Quality} phone=${phone} />`}
     ${!!others.length && html`<section class="others" aria-label="Also coaching">
       <h3>Also here</h3>
       <ul>${others.map((each) => html`<li key=${each.session} data-mode=${each.mode}>

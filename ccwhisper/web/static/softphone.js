@@ -1,9 +1,14 @@
 // This page as a phone: rung by the service alone, through its relay. docs/browser-phone.md has the protocol.
+import { MICROPHONE, Microphone } from "./microphone.js";
 
 const RETRIES_MS = [0, 200, 300, 500, 1000, 2000]; // between tries to reach the service, at first and at last
 const BUSY_MS = 400; // the same during a call: a service that has been restarted hears of the page before it closes the gate
 const WAITING = 32; // messages that wait for the connection
 const MOVED_MS = 3000; // between tries to find another way through the network
+const GREETING_MS = 5000; // how long a connection may take
+const STEADY_MS = 1000; // a connection that held so long was a good one: the next is tried for at once
+const LONG_TRIES = 5; // after so many tries, and after so long, it says what may be the matter
+const LONG_MS = 5000;
 const CLOSED = 1000; // for good: else the service waits for this page to come back
 const WELCOME_MS = 3000; // how long a call may ring before the session that it is for has been heard of
 const GATHER_MS = 400; // how long to look for ways through the network once one is known
@@ -14,39 +19,28 @@ const ECHO_SECONDS = 1;
 const LATE_MS = 150;
 const LOSSY = 0.03;
 
-/** What the microphone gives, and whether it may. */
-export const MICROPHONE = {
-  off: "",
-  asking: "The browser asks whether this page may use the microphone: allow it.",
-  ready: "",
-  insecure: "The browser gives the microphone to pages over https only.",
-  denied: "The browser does not let this page use the microphone. Allow it beside the page's address, then try again.",
-  missing: "There is no microphone. Plug one in, then try again.",
-  taken: "The microphone cannot be opened: another program may have it.",
-};
-
-const FAILURES = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "missing" };
+// What lets a page make a sound: the browser counts these as the user's.
+const TOUCHES = ["mousedown", "keydown", "touchend"];
 
 export class Softphone extends EventTarget {
   #socket = null;
   #ua = null;
   #call = null;
-  #sent = null; // our own tracks of the microphone: closed while nobody is to hear it
+  #microphone = new Microphone(() => this.#tell());
   #sound = null;
   #retry = null;
   #tries = 0;
+  #met = 0; // since when the service has greeted this page through the connection that it has
   #wire = null; // what JsSIP takes for its socket: it outlives ours
   #unsent = [];
   #key = null; // by which the service knows this page again; in no store, and no other page has it
   #moved = 0;
-  #level = null;
   #echo = null;
 
   constructor(desk) {
     super();
     this.desk = desk;
     this.on = false;
-    this.microphone = "off";
     this.device = null;
     /** switches at which this page can be rung */
     this.registered = [];
@@ -57,12 +51,28 @@ export class Softphone extends EventTarget {
     addEventListener("online", () => this.#move());
     navigator.connection?.addEventListener("change", () => this.#move());
     addEventListener("pageshow", ({ persisted }) => persisted && this.on && this.start()); // the browser's "back"
-    navigator.mediaDevices?.addEventListener("devicechange", () => this.#tell());
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.dispatchEvent(new Event("devices")));
+    for (const touch of TOUCHES) addEventListener(touch, () => this.#wake(), true);
   }
 
   /** Whether this page can be rung now. */
   get ready() {
     return this.on && this.microphone === "ready" && this.registered.length > 0 && !this.taken;
+  }
+
+  /** Of the microphone: one of `MICROPHONE`. */
+  get microphone() {
+    return this.#microphone.state;
+  }
+
+  /** Whether this page is in a call. */
+  get busy() {
+    return !!this.#call;
+  }
+
+  /** Whether the browser plays no sound because nobody has touched the page. */
+  get silenced() {
+    return !!this.#sound?.paused;
   }
 
   /** Whether this page talks with a caller who was taken over. */
@@ -74,8 +84,11 @@ export class Softphone extends EventTarget {
   get hindrance() {
     if (this.ready) return "";
     if (MICROPHONE[this.microphone]) return MICROPHONE[this.microphone];
-    if (!this.#call || this.#tries === 0) return "Connecting this browser to the switch …";
-    return "The connection is lost and made again. The call goes on, but after a second nobody hears you until it is back.";
+    if (this.#call && !this.#met) return "The connection is lost and made again. The call goes on, but after a second nobody hears you until it is back.";
+    if (this.taken) return "You talk with the caller. The microphone is open.";
+    const connecting = "Connecting this browser to the switch …";
+    if (!this.#met) return this.#tries < LONG_TRIES ? connecting : `${connecting} The service does not answer, or you have too many pages open.`;
+    return performance.now() - this.#met < LONG_MS ? connecting : `${connecting} The service does not reach it. A desk phone works meanwhile.`;
   }
 
   async start() {
@@ -87,8 +100,8 @@ export class Softphone extends EventTarget {
   stop() {
     this.on = false;
     this.#drop();
-    this.#shut();
-    this.microphone = "off";
+    this.echo(false);
+    this.#microphone.shut();
     this.#tell();
   }
 
@@ -99,9 +112,6 @@ export class Softphone extends EventTarget {
     if ("output" in part) this.#aim(this.#sound, this.#echo?.sound);
     else if (this.on) {
       await this.#open();
-      const [track] = this.#sent?.getAudioTracks() ?? [];
-      const sender = this.#call?.rtc.connection?.getSenders().find((each) => each.track?.kind === "audio");
-      if (track) await sender?.replaceTrack(track);
       if (this.microphone === "ready" && !this.device) await this.#connect();
     }
     this.#tell();
@@ -115,10 +125,7 @@ export class Softphone extends EventTarget {
 
   /** The microphone's level in dBFS, now; it is measured before anything is muted. */
   level() {
-    if (!this.#level) return -Infinity;
-    const { analyser, samples } = this.#level;
-    analyser.getFloatTimeDomainData(samples);
-    return 10 * Math.log10(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
+    return this.#microphone.level();
   }
 
   /** Whether one hears oneself, a second later. */
@@ -127,22 +134,24 @@ export class Softphone extends EventTarget {
   }
 
   /** Play what the microphone hears to the speaker, a second later, or stop that. Nothing of it leaves the computer. */
-  async echo(on) {
-    await this.#echo?.context.close();
+  echo(on) {
     this.#echo?.sound.pause();
+    this.#echo?.context.close();
     this.#echo = null;
-    if (on && this.#level && !this.#call) {
+    const { stream } = this.#microphone;
+    if (on && stream && !this.#call) {
       const context = new AudioContext();
       const late = new DelayNode(context, { delayTime: ECHO_SECONDS, maxDelayTime: ECHO_SECONDS });
       const played = new MediaStreamAudioDestinationNode(context);
-      context.createMediaStreamSource(this.#level.stream).connect(late).connect(played);
+      context.createMediaStreamSource(stream).connect(late).connect(played);
       this.#echo = { context, sound: this.#play(played.stream) };
     }
     this.#tell();
   }
 
-  /** How good the way to the switch is, from the connection's own statistics; null when there is no call. `delay` in ms, an estimate
-   *  of how late the agent hears what is said here; `loss` 0 to 1, of the packets to here since the last question; `poor` in words. */
+  /** How good the way to the switch is, from the connection's own statistics; null when there is no call. `trip` there and back and
+   *  `jitter`, in ms; `delay` in ms, an estimate of how late the agent hears what is said here; `loss` 0 to 1, of the packets to here
+   *  since the last question or from here, whichever is worse; `poor` in words. */
   async quality() {
     const call = this.#call;
     const report = await call?.rtc.connection?.getStats();
@@ -151,55 +160,28 @@ export class Softphone extends EventTarget {
     const pair = all.find((each) => each.type === "candidate-pair" && each.nominated && each.state === "succeeded");
     const there = all.find((each) => each.type === "remote-inbound-rtp");
     const here = all.find((each) => each.type === "inbound-rtp");
-    const trip = there?.roundTripTime ?? pair?.currentRoundTripTime;
-    if (trip === undefined || !here) return null;
+    const seconds = there?.roundTripTime ?? pair?.currentRoundTripTime;
+    if (seconds === undefined || !here) return null;
+    const [trip, jitter] = [1000 * seconds, 1000 * (there ?? here).jitter];
     const before = call.counted ?? { lost: 0, got: 0 };
     call.counted = { lost: here.packetsLost, got: here.packetsReceived };
     const lost = Math.max(0, call.counted.lost - before.lost);
     const loss = Math.max(lost / (lost + call.counted.got - before.got || 1), there?.fractionLost ?? 0);
-    const delay = Math.round(BESIDES_MS + 500 * trip + 1000 * (there?.jitter ?? 0));
+    const delay = Math.round(BESIDES_MS + trip / 2 + jitter);
     const poor = loss > LOSSY ? "Packets are lost: a cable instead of the radio network helps, or a desk phone."
       : delay > LATE_MS ? "The agent hears you late: speak in the pauses, or take a desk phone." : "";
-    return { delay, loss, poor };
+    return { trip, jitter, delay, loss, poor };
   }
 
   // --- the microphone ---
 
   async #open() {
-    this.#shut();
-    if (!navigator.mediaDevices) {
-      this.microphone = "insecure";
-      return this.#tell();
-    }
-    this.microphone = "asking";
-    this.#tell();
-    const { input, filter } = this.settings;
-    const want = { echoCancellation: filter, noiseSuppression: filter, autoGainControl: filter, channelCount: 1 };
-    try {
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: { ...want, ...(input && { deviceId: { ideal: input } }) } });
-      if (!this.on) return stream.getTracks().forEach((track) => track.stop());
-      const context = new AudioContext();
-      const analyser = new AnalyserNode(context, { fftSize: 1024 });
-      context.createMediaStreamSource(stream).connect(analyser);
-      this.#level = { stream, context, analyser, samples: new Float32Array(analyser.fftSize) };
-      this.#sent = stream.clone();
-      stream.getTracks()[0].addEventListener("ended", () => {
-        this.microphone = "missing"; // unplugged, or forbidden in the middle of it
-        this.#tell();
-      });
-      this.microphone = "ready";
-      this.#gate();
-    } catch (error) {
-      this.microphone = FAILURES[error.name] ?? "taken";
-    }
-    return this.#tell();
-  }
-
-  #shut() {
     this.echo(false);
-    for (const stream of [this.#level?.stream, this.#sent]) stream?.getTracks().forEach((track) => track.stop());
-    this.#level?.context.close();
-    this.#level = this.#sent = null;
+    await this.#microphone.open(this.settings);
+    this.#gate();
+    const [track] = this.#microphone.sent?.getAudioTracks() ?? [];
+    const sender = this.#call?.rtc.connection?.getSenders().find((each) => each.track?.kind === "audio");
+    if (track) await sender?.replaceTrack(track).catch(() => {}); // the call may be over
   }
 
   /** The gate at the switch decides; this one only sees to it that nothing leaves the page while nobody is to hear. */
@@ -208,27 +190,29 @@ export class Softphone extends EventTarget {
     const elsewhere = session?.pressed && this.desk.released !== session.id; // in another window of his
     const held = session && (this.desk.pressing?.session === session.id || elsewhere);
     const speaks = this.taken || (session && session.wanted !== "listen" && !session.muted && (session.talk === "open" || held));
-    this.#sent?.getAudioTracks().forEach((track) => {
-      track.enabled = !!speaks;
-    });
+    this.#microphone.let(!!speaks);
     this.desk.tail = this.#call ? TAIL_MS : 0;
   }
 
   // --- the connection ---
 
   async #connect() {
-    const { default: JsSIP } = await import("./vendor/jssip.js");
-    if (this.#socket || !this.on) return;
+    const library = await import("./vendor/jssip.js").catch(() => null);
+    const { token } = this.desk;
+    if (this.#socket || !this.on || !token) return;
+    if (!library) return this.#again();
     const address = new URL("/browser-phone", this.desk.address);
     address.protocol = address.protocol.replace("http", "ws");
     const known = this.#key ? [`resume.${this.#key}`] : [];
-    const socket = new WebSocket(address, ["ccwhisper.phone", `bearer.${this.desk.token}`, ...known]);
+    const socket = new WebSocket(address, ["ccwhisper.phone", `bearer.${token}`, ...known]);
     this.#socket = socket;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#again(), GREETING_MS);
     socket.addEventListener("message", ({ data }) => {
       if (this.#socket !== socket) return;
       if (!data.startsWith("{")) return this.#wire?.ondata(data);
       const told = JSON.parse(data);
-      if (told.device) this.#greet(JsSIP, told);
+      if (told.device) this.#greet(library.default, told);
       if (told.resume) this.#key = told.resume;
       if (told.registered) this.registered = told.registered;
       this.#tell();
@@ -237,6 +221,7 @@ export class Softphone extends EventTarget {
       if (this.#socket !== socket) return;
       if (code === EXPIRED || !this.on) this.#drop();
       else this.#again();
+      if (code === EXPIRED && token !== this.desk.token) this.#connect(); // signed in anew meanwhile
       this.#tell();
     });
   }
@@ -244,7 +229,9 @@ export class Softphone extends EventTarget {
   /** The connection is lost, or not to be trusted any more: a new one is made, and the call goes on meanwhile. */
   #again() {
     const socket = this.#socket;
+    if (this.#met && performance.now() - this.#met > STEADY_MS) this.#tries = 0;
     this.#socket = null;
+    this.#met = 0;
     this.registered = [];
     socket?.close();
     clearTimeout(this.#retry);
@@ -255,7 +242,8 @@ export class Softphone extends EventTarget {
 
   /** The service has said who this page is: the same as before, or another, whose calls are over then. */
   #greet(JsSIP, told) {
-    this.#tries = 0;
+    this.#met = performance.now();
+    clearTimeout(this.#retry);
     if (!told.resumed || told.device !== this.device || !this.#ua) {
       this.hangUp();
       this.#ua?.stop();
@@ -296,7 +284,7 @@ export class Softphone extends EventTarget {
     const socket = this.#socket;
     this.#socket = this.#ua = this.#wire = this.#key = this.device = null;
     this.#unsent = [];
-    this.#tries = this.#moved = 0;
+    this.#tries = this.#met = this.#moved = 0;
     this.registered = [];
     if (socket?.readyState === WebSocket.OPEN) socket.close(CLOSED);
     else socket?.close();
@@ -329,11 +317,13 @@ export class Softphone extends EventTarget {
     });
     rtc.on("icecandidate", ({ ready }) => setTimeout(ready, GATHER_MS));
     for (const event of ["ended", "failed"]) rtc.on(event, () => this.#over(call));
-    if (this.#call || !this.#sent || !(await this.#awaited(session))) return rtc.terminate({ status_code: 480 });
+    const welcome = await this.#awaited(session);
+    if (rtc.isEnded()) return undefined; // whoever called has not waited
+    if (this.#call || this.microphone !== "ready" || !welcome) return rtc.terminate({ status_code: 480 });
     this.#call = call;
     this.echo(false);
     this.#gate();
-    return rtc.answer({ mediaStream: this.#sent, pcConfig: { iceServers } });
+    return rtc.answer({ mediaStream: this.#microphone.sent, pcConfig: { iceServers } });
   }
 
   /** The media find no way to the switch: another is looked for, until there is one, or the browser gives up. */
@@ -369,6 +359,12 @@ export class Softphone extends EventTarget {
     this.#aim(sound);
     sound.play().catch(() => this.#tell());
     return sound;
+  }
+
+  /** The user has touched the page: what the browser kept silent until then may be heard. */
+  #wake() {
+    this.#microphone.wake();
+    if (this.silenced) this.#sound.play().then(() => this.#tell()).catch(() => {});
   }
 
   #aim(...sounds) {

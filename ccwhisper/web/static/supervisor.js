@@ -3,7 +3,7 @@ import { Desk, takeToken } from "./desk.js";
 import { Dock } from "./dock.js";
 import { Calls, arrange, queuesOf } from "./calls.js";
 import { People, people } from "./people.js";
-import { Phone, useChoice } from "./phone.js";
+import { Phone, Taken, useChoice } from "./phone.js";
 import { Queues } from "./queues.js";
 import { toggleRecording } from "./recorded.js";
 import { SignIn } from "./signin.js";
@@ -268,7 +268,9 @@ function App({ desk, phone }) {
       }
     };
     const up = (event) => {
-      if (event.key === " ") desk.release();
+      if (event.key !== " ") return;
+      if (desk.pressing) event.preventDefault(); // or the button that has the focus would be pressed with it
+      desk.release();
     };
     addEventListener("keydown", down);
     addEventListener("keyup", up);
@@ -279,7 +281,7 @@ function App({ desk, phone }) {
   }, [desk]);
 
   if (!desk.me && desk.status !== "connecting" && desk.status !== "stale") {
-    return html`<${SignIn} desk=${desk} what="dashboard" />`;
+    return html`<${Taken} phone=${phone} /><${SignIn} desk=${desk} what="dashboard" />`;
   }
   const denied = desk.me && !desk.me.permissions.includes("view_contact_center_dashboard");
   const queues = queuesOf(desk);
@@ -350,7 +352,7 @@ function App({ desk, phone }) {
         : html`<${Calls} desk=${desk} rows=${rows} filter=${filter} change=${change} chosen=${chosen} choose=${choose}
             start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`}
     </main>
-    ${mine && html`<${Dock} desk=${desk} session=${mine} ask=${ask} can=${can} refused=${refused} />`}
+    ${mine && html`<${Dock} desk=${desk} phone=${phone} session=${mine} ask=${ask} can=${can} refused=${refused} />`}
     ${help && html`<${Help} close=${() => setHelp(false)} />`}
   </div>`;
 }
