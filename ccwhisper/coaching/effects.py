@@ -13,6 +13,7 @@ from ccwhisper.coaching.model import (
     Lamp,
     LegId,
     NodeName,
+    Party,
     SessionId,
 )
 from ccwhisper.coaching.modes import Gate
@@ -188,12 +189,14 @@ class DisarmDeadman:
 
 @dataclass(frozen=True, slots=True)
 class ConnectCaller:
-    """Take over: bridge the coach's leg with the caller's, after taking every mark of coaching off it."""
+    """Take over: bridge the coach's leg with the caller's, after taking every mark of coaching off it. From then on it
+    says who is the caller's party."""
 
     node: NodeName
     session: SessionId
     leg: LegId
     caller: LegId
+    party: Party
     track: str | None = None  # of the coach: it ends with this
 
 

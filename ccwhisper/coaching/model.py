@@ -89,6 +89,16 @@ class CoachRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Party:
+    """A coach who has taken a call over, as his leg carries it in `ccw_party`: he is whom the caller talks to now, and
+    the call is still that of its queues."""
+
+    coach: str
+    name: str
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Leg:
     """One leg as the switch's own JSON dump shows it. Names and numbers come from strangers: text, never identity."""
 
@@ -117,6 +127,7 @@ class Leg:
     dialin: str | None = None  # the feature code that was dialled, as the dialplan says: one of `dialin.CODES`
     wanted: str = ""  # the digits after it
     recording: Mark | None = None  # what is recorded of it, on callers' legs
+    party: Party | None = None  # of a coach who has taken a call over
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,8 @@ class Rules:
 
 def agent_of(leg: Leg, rules: Rules) -> Agent | None:
     """The agent whose leg this is, by proof alone: mod_callcenter's own mark, a digest that was verified, or the
-    directory user that the switch itself dialled. Never a name, a presence id or a From header.
+    directory user that the switch itself dialled. Never a name, a presence id or a From header. A coach who has taken a
+    call over is in an agent's place, too.
 
     `dialed_user` counts on legs that the switch originated only: mod_dptools writes it to the calling leg as well
     (FreeSWITCH, user_outgoing_channel), where it would make the caller an agent.
@@ -144,7 +145,10 @@ def agent_of(leg: Leg, rules: Rules) -> Agent | None:
     if leg.cc_agent:
         return cc_agent(leg.cc_agent, rules)
     user = leg.dialed_user if leg.outbound else leg.auth_user
-    return agent_by_user(user, rules) if user else None
+    known = agent_by_user(user, rules) if user else None
+    if known is None and leg.party:
+        return Agent(leg.party.coach, leg.party.name, queues=leg.party.queues)
+    return known
 
 
 def cc_agent(name: str, rules: Rules) -> Agent | None:

@@ -59,7 +59,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """An agent has come into the call, the first one too. Of a coach who has taken it over `call` is empty."""
+    """An agent has come into the call, the first one too, or a coach who has taken it over."""
 
     WHAT: ClassVar[str] = "party"
     at: float

@@ -129,11 +129,7 @@ def _gate(moment: Moment, session: Session, at: float) -> journal.Line:
 
 def _left(was: Session, recording: RecordingId, moment: Moment, at: float) -> Iterator[Minute]:
     reason = _endings(moment).get(was.id, "moved")
-    if reason != "took_over":
-        yield recording, journal.Left(at, was.id, reason)
-        return
-    yield recording, journal.Left(at, was.id, "taken_over")
-    yield recording, journal.Party(at, was.coach.id, was.coach.name, "")
+    yield recording, journal.Left(at, was.id, "taken_over" if reason == "took_over" else reason)
 
 
 def _endings(moment: Moment) -> dict[SessionId, str]:

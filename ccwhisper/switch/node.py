@@ -324,7 +324,7 @@ class SwitchNode:
     @_do.register
     def _connect_caller(self, effect: fx.ConnectCaller) -> None:
         stop = [recording.stop(effect.leg, self._folder, effect.track)] if effect.track else []
-        marks = cmd.uuid_setvar_multi(effect.leg, records.TAKEN_OVER)
+        marks = cmd.uuid_setvar_multi(effect.leg, records.taken_over(effect.party, self._settings.installation))
         self._all([*stop, marks, cmd.uuid_bridge(effect.leg, effect.caller)], but=recording.VERB)
 
     @_do.register

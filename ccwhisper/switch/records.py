@@ -10,9 +10,10 @@ On a leg that has dialled in and is not a coach's yet, the dialplan writes two:
     ccw_dialin   which feature code it was
     ccw_wanted   the digits after it
 
-On a caller's leg that is recorded there is one:
+On a caller's leg that is recorded there is one, on that of a coach who has taken a call over another:
 
     ccw_recording  the Mark as JSON in base64url
+    ccw_party      the Party likewise, with the installation's id
 
 Headers of an INVITE become `variable_sip_*` only, so a caller cannot write these.
 """
@@ -28,13 +29,13 @@ from typing import Any
 
 import orjson
 
-from ccwhisper.coaching.model import CoachRecord, Follow
+from ccwhisper.coaching.model import CoachRecord, Follow, Party
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.recorded import Mark, Whispers, recording_of
 
 ROLE, LEASE, SESSION, GATE = "ccw_role", "ccw_lease", "ccw_session", "ccw_gate"
 DIALIN, WANTED = "ccw_dialin", "ccw_wanted"
-RECORDING = "ccw_recording"
+RECORDING, PARTY = "ccw_recording", "ccw_party"
 COACH = "coach"
 
 _ENUMS: Mapping[str, type[Gate] | type[Mode] | type[Talk] | type[Follow] | type[Whispers]] = {
@@ -83,6 +84,23 @@ def load_mark(text: str) -> Mark | None:
         return None
 
 
+def taken_over(party: Party, installation: str) -> dict[str, str | None]:
+    """What a coach's leg gets when it becomes a party to the call."""
+    said = {"installation": installation, "coach": party.coach, "name": party.name, "queues": sorted(party.queues)}
+    return {**TAKEN_OVER, PARTY: _word(said)}
+
+
+def load_party(text: str, installation: str) -> Party | None:
+    """The party that `taken_over` wrote; None when the text is no such thing, or another installation's."""
+    try:
+        plain = _plain(text)
+        if plain["installation"] != installation:
+            return None
+        return Party(str(plain["coach"]), str(plain["name"]), frozenset(map(str, plain["queues"])))
+    except (ValueError, TypeError, KeyError, binascii.Error):
+        return None
+
+
 def load(text: str) -> CoachRecord | None:
     """The record that `dump` wrote, or None when the text is no such thing (an older release, or somebody's toy)."""
     try:
@@ -117,8 +135,8 @@ TAKEN_OVER: Mapping[str, str | None] = {
     "hangup_after_bridge": "true",
     "execute_on_pre_bridge": "clear_digit_action all",
 }
-"""What a coach's leg gets when it becomes a party to the call. Nothing of ours may stay: the lease would hang up the
-customer, and the keys would go to us instead of to him. And when the customer hangs up, the coach's leg must too,
+"""What it loses with that. Nothing that makes it a coach's may stay: the lease would hang up the customer, and the keys
+would go to us instead of to him. And when the customer hangs up, the coach's leg must too,
 instead of falling back into park unseen."""
 
 

@@ -110,5 +110,7 @@ class FakeSwitch(SwitchPort):
         self._post(ev.Unbridged(effect.node, agent, effect.caller))
         self._post(ev.Bridged(effect.node, effect.leg, effect.caller))
         self.legs[effect.caller] = replace(self.legs[effect.caller], peer=effect.leg)
+        self.legs[effect.leg] = Leg(effect.leg, outbound=True, answered=True, held=False, peer=effect.caller,
+                                    created_at=1.0, party=effect.party)  # fmt: skip
         del self.legs[agent]
         self._post(ev.HungUp(effect.node, agent, "NORMAL_CLEARING"))

@@ -16,7 +16,7 @@ from gevent.queue import Queue
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.centre import Doing, Member, Presence, Status
-from ccwhisper.coaching.model import CoachRecord, Follow, Lamp
+from ccwhisper.coaching.model import CoachRecord, Follow, Lamp, Party
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.policy import Tone
 from ccwhisper.switch import node as module
@@ -30,6 +30,7 @@ from .conftest import DEADLINE, PASSWORD, Switch, api_response, command_reply, j
 pytestmark = pytest.mark.protocol
 
 OURS = "installation-of-this-test"
+PARTY = Party("carla", "Carla", frozenset({"sales"}))
 GROUP = f"ccw-{OURS}"
 REFUSED = api_response(b"-ERR No such channel!\n")
 LONG = Tone(parts=((60_000, 0, (1400,)),))
@@ -457,13 +458,14 @@ def test_tones_for_a_coach_go_into_what_he_hears(bench: Bench) -> None:
 
 def test_a_take_over_takes_every_mark_off_before_it_bridges(bench: Bench) -> None:
     bench.up()
-    marks, bridge = bench.do(fx.ConnectCaller("n", "s1", "k1", "c1"))
+    marks, bridge = bench.do(fx.ConnectCaller("n", "s1", "k1", "c1", PARTY))
     verb, leg, values = marks.removeprefix("api ").split(" ", 2)
     assert (verb, leg) == ("uuid_setvar_multi", "k1")
     assert set(values.split(";")) == {
         "ccw_lease=", "ccw_role=", "ccw_session=", "ccw_gate=", "deny_refer_requests=", "presence_privacy=",
         "hangup_after_bridge=true",
         "execute_on_pre_bridge=clear_digit_action all",
+        f"ccw_party={records.taken_over(PARTY, OURS)['ccw_party']}",
     }  # fmt: skip
     assert bridge == "api uuid_bridge k1 c1"
 
@@ -533,7 +535,7 @@ REFUSALS: list[tuple[fx.SwitchEffect, str, list[ev.Fact]]] = [
     (fx.TellGate("n", "s1", "k1", Gate.AGENT, record(Gate.AGENT)), "api uuid_setvar_multi",
      [ev.CommandFailed("s1", "gate", "the switch refused uuid_setvar_multi k1")]),
     (fx.TellGate("n", "s1", "k1", Gate.CLOSED, record()), "api uuid_setvar_multi", []),
-    (fx.ConnectCaller("n", "s1", "k1", "c1"), "api uuid_bridge",
+    (fx.ConnectCaller("n", "s1", "k1", "c1", PARTY), "api uuid_bridge",
      [ev.CommandFailed("s1", "take_over", "the switch refused uuid_bridge k1 c1")]),
     (fx.HangUp("n", "k1"), "api uuid_kill", [ev.HungUp("n", "k1", "")]),
     (fx.ArmDeadman("n", "k1", "a1", 3), "api sched_api", [ev.EavesdropStarted("n", "a1")]),

@@ -19,7 +19,7 @@ from ccwhisper.switch.node import NodeAddress, SwitchNode, SwitchSettings
 from ccwhisper.switch.translate import facts, leg_of
 
 from .conftest import PASSWORD, Switch
-from .test_nodes import OURS, REFUSED, Bench, gate, news, record, setvar
+from .test_nodes import OURS, PARTY, REFUSED, Bench, gate, news, record, setvar
 
 pytestmark = pytest.mark.protocol
 
@@ -81,7 +81,7 @@ def test_small_effects(bench: Bench) -> None:
     assert bench.do(fx.StopTrack("n", "k1", TRACK)) == [f"api uuid_record k1 stop /srv/raw/{TRACK}"]
     mark = f"api uuid_setvar c1 ccw_recording {records.dump_mark(MARK)}"
     assert bench.do(fx.RememberRecording("n", "c1", MARK)) == [mark]
-    first, marks, bridge = bench.do(fx.ConnectCaller("n", "s1", "k1", "c1", TRACK))
+    first, marks, bridge = bench.do(fx.ConnectCaller("n", "s1", "k1", "c1", PARTY, TRACK))
     assert first == f"api uuid_record k1 stop /srv/raw/{TRACK}", "what he says from now on is in the call's"
     assert marks.startswith("api uuid_setvar_multi k1 ")
     assert bridge == "api uuid_bridge k1 c1"
@@ -102,7 +102,7 @@ def test_a_recording_that_is_refused_is_said_and_no_gate_waits_for_it(bench: Ben
     assert told == [(ev.RecordFailed, "c1", CALL), (ev.RecordFailed, "k1", TRACK)]
     bench.do(
         fx.TellGate("n", "s1", "k1", Gate.AGENT, record(Gate.AGENT), TRACK),
-        fx.ConnectCaller("n", "s1", "k1", "c1", TRACK),
+        fx.ConnectCaller("n", "s1", "k1", "c1", PARTY, TRACK),
         fx.MaskTrack("n", "k1", TRACK, masked=True),
     )
     assert bench.kept == [ev.GateTold("s1", Gate.AGENT)]

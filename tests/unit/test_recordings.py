@@ -434,6 +434,26 @@ def test_who_takes_over_is_a_party_and_has_no_track_any_more() -> None:
     assert only(world).live
 
 
+def test_who_has_taken_over_can_pause_and_so_can_whoever_may_listen() -> None:
+    world = centre()
+    call = call_up(world, queue="sales", through="sales")
+    session = world.coached(call, coach(queues=frozenset({"sales"})))
+    before = only(world)
+    world.feed(cmd.TakeOver(session.coach, session.id))
+    world.unbridge("a1", "c1")
+    taken = world.bridge(world.legs[session.leg], world.legs["c1"])
+    assert taken
+    assert only(world) == replace(before, call=taken.id), "it goes on"
+    ask = cmd.PauseRecording(coach("eve", queues=frozenset({"support"})), taken.id, True)
+    assert code(world, ask) == "call_not_found"
+    world.feed(replace(ask, actor=session.coach))
+    assert recorded(world) == {"call.wav": True}
+    world.feed(cmd.PauseRecording(coach("dora", queues=frozenset({"sales"})), taken.id, False))
+    assert recorded(world) == {"call.wav": False}
+    world.hang_up("c1")
+    assert ended(world) == ["call_ended"]
+
+
 def test_a_coachs_track_that_the_switch_will_not_write() -> None:
     world = centre()
     call = call_up(world)

@@ -146,9 +146,10 @@ def test_who_takes_over_is_a_party() -> None:
     session = world.coached(call_up(world))
     world.feed(cmd.TakeOver(session.coach, session.id))
     world.unbridge("a1", "c1")
-    world.bridge(world.legs[session.leg], world.legs["c1"])
+    call = world.bridge(world.legs[session.leg], world.legs["c1"])
+    assert call
     assert [line.reason for line in world.of(journal.Left)] == ["taken_over"]
-    assert world.of(journal.Party)[1:] == [journal.Party(SWITCH + 100, "carla", "Carla", "")]
+    assert world.of(journal.Party)[1:] == [journal.Party(SWITCH + 100, "carla", "Carla", call.id)]
 
 
 def test_what_the_switch_does_not_record() -> None:

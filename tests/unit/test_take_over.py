@@ -10,10 +10,10 @@ from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching import notices
-from ccwhisper.coaching.errors import Conflict
+from ccwhisper.coaching.errors import Conflict, NotFound
 from ccwhisper.coaching.model import Call, Follow, Session, call_id
 from ccwhisper.coaching.modes import Mode
-from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach
+from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, restarted
 
 pytestmark = pytest.mark.unit
 
@@ -170,3 +170,18 @@ def test_who_coaches_the_other_party_goes_on(world: World) -> None:
     world.feed(cmd.TakeOver(carla.coach, carla.id), ev.Unbridged(NODE, "a1", "a2"))
     world.bridge(agent_leg(carla.leg, ""), world.legs["a2"])
     assert world.session(dora).call == call_id(carla.leg, "a2")
+
+
+def test_who_took_over_is_whom_the_caller_talks_to(world: World, call: Call) -> None:
+    """The call is still to be seen, by whom it was before, and whoever may listen to it may coach him in turn."""
+    session = world.coached(call, coach(queues=frozenset({"sales"})))
+    world.feed(cmd.TakeOver(session.coach, session.id), ev.Unbridged(NODE, "a1", "c1"))
+    taken = world.bridge(world.legs[session.leg], world.legs["c1"])
+    assert taken
+    assert [(leg.agent, leg.name, leg.leg) for leg in taken.agents] == [("carla", "Carla", session.leg)]
+    assert taken.queues == call.queues == {"sales"}
+    assert world.coached(taken, coach("dora", queues=frozenset({"sales"}))).target == session.leg
+    again = restarted(world)
+    assert [leg.agent for each in again.state.calls.values() for leg in each.agents] == ["carla"]
+    with pytest.raises(NotFound):
+        again.start(taken, coach("emil", queues=frozenset({"support"})))

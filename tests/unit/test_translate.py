@@ -9,7 +9,7 @@ import pytest
 
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching.centre import Doing, Member, Status
-from ccwhisper.coaching.model import CoachRecord, Follow
+from ccwhisper.coaching.model import CoachRecord, Follow, Party
 from ccwhisper.coaching.modes import Gate, Mode, Talk
 from ccwhisper.coaching.recorded import Whispers, track_file
 from ccwhisper.switch import records
@@ -257,3 +257,12 @@ def test_what_is_no_record_is_none(text: str) -> None:
 def test_when_an_event_was_raised(stamp: str, at: float | None) -> None:
     assert raised_at(Event({"Event-Date-Timestamp": stamp})) == at
     assert raised_at(Event({})) is None
+
+
+def test_a_coach_who_has_taken_a_call_over_says_so_on_his_leg() -> None:
+    party = Party("carla", 'Carla "C"', frozenset({"sales", "vip"}))
+    word = str(records.taken_over(party, OURS)["ccw_party"])
+    assert leg_of({**DUMP, "variable_ccw_party": word}, OURS).party == party
+    assert leg_of({**DUMP, "variable_ccw_party": word}, "another installation").party is None
+    for nonsense in ("", "x", "e30", word[:-9], records._word({"installation": OURS}), records._word([])):
+        assert records.load_party(nonsense, OURS) is None

@@ -232,7 +232,7 @@ class World:
                 if effect.track and self.tracks.pop(effect.track, None):
                     self.closed.add(effect.track)
                 if self.coaches.pop(effect.leg, None):  # its marks are taken off: a leg like any other
-                    self.legs[effect.leg] = agent_leg(effect.leg, "")
+                    self.legs[effect.leg] = agent_leg(effect.leg, "", party=effect.party)
             case fx.HangUp():
                 self.coaches.pop(effect.leg, None)
                 self.legs.pop(effect.leg, None)
