@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from . import postgres
+from .registrar import Registrar, behind
 from .service import Client, Service, token
 from .traces import Traces
 
@@ -17,6 +18,23 @@ def service() -> Iterator[Service]:
     running = Service().start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def files() -> tuple[Path, Path] | None:
+    """The service's certificate and key; none, unless a module has its own."""
+    return None
+
+
+@pytest.fixture
+def registrar_and_service(files: tuple[Path, Path] | None) -> Iterator[tuple[Registrar, Service]]:
+    with behind(files) as both:
+        yield both
+
+
+@pytest.fixture
+def registrar(registrar_and_service: tuple[Registrar, Service]) -> Registrar:
+    return registrar_and_service[0]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from gevent.ssl import SSLContext
 
 from ccwhisper import certificates
 from ccwhisper.web import secured
-from ccwhisper.web.browser_phones import EXPIRED, PATH, BrowserSettings
+from ccwhisper.web.browser_phones import EXPIRED, PATH
 from ccwhisper.web.secured import Secured
 from ccwhisper.web.websocket import Whole, converse
+from tests.e2e.registrar import Page, Registrar, heard
 from tests.e2e.service import PATIENCE, SECRET, Service, token
-from tests.e2e.test_browser_phones import Page, Registrar, heard
 from tests.e2e.test_cli import environment, ran
 
 pytestmark = pytest.mark.e2e
@@ -49,27 +49,8 @@ def files(tmp_path: Path) -> Files:
 
 
 @pytest.fixture
-def registrar_and_service(files: Files) -> Iterator[tuple[Registrar, Service]]:
-    found: list[Registrar] = []
-
-    def settings() -> BrowserSettings:
-        found.append(Registrar())
-        return BrowserSettings({"fs1": ("127.0.0.1", found[0].server.server_port)})
-
-    service = Service(browsers=settings, tls=files).start()
-    yield found[0], service
-    service.run(found[0].server.stop)
-    service.stop()
-
-
-@pytest.fixture
 def service(registrar_and_service: tuple[Registrar, Service]) -> Service:
     return registrar_and_service[1]
-
-
-@pytest.fixture
-def registrar(registrar_and_service: tuple[Registrar, Service]) -> Registrar:
-    return registrar_and_service[0]
 
 
 def trusting(ca: Path) -> ssl.SSLContext:
