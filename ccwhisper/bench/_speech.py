@@ -90,12 +90,8 @@ class Spoken:
     def of(cls, samples: Float, rate: int, ends: NDArray[np.int64], times: NDArray[np.int64]) -> Spoken:
         """From what the page recorded: `samples` at `rate`, in chunks of which the `ends[i]`-th sample came at
         `times[i]` ns. A sound card gives out a chunk when it is full, so that is when its last sample was spoken."""
-        step = rate / HEARD_RATE
-        taps = np.arange(-round(12 * step), round(12 * step) + 1)
-        low = np.sinc(taps * 0.92 / step) * np.hamming(len(taps))  # the telephone's band: what G.711 can carry
-        smooth = np.convolve(samples, low / low.sum(), mode="same")
-        at = np.arange(int(len(samples) / step)) * step
-        return cls(np.interp(at, np.arange(len(smooth)), smooth), np.interp(at, ends, times))
+        narrow, at = _narrowed(samples, rate)
+        return cls(narrow, np.interp(at, ends, times))
 
     def index(self, moment: float) -> int:
         """The sample that was spoken at a moment, in ns."""
@@ -105,6 +101,24 @@ class Spoken:
         """Spoken in [since, until) ns."""
         cut = slice(self.index(since), self.index(until))
         return Spoken(self.samples[cut], self.times[cut])
+
+
+def _narrowed(samples: Float, rate: int) -> tuple[Float, Float]:
+    """At HEARD_RATE, and of which sample each was made."""
+    step = rate / HEARD_RATE
+    taps = np.arange(-round(12 * step), round(12 * step) + 1)
+    low = np.sinc(taps * 0.92 / step) * np.hamming(len(taps))  # the telephone's band: what G.711 can carry
+    smooth = np.convolve(samples, low / low.sum(), mode="same")
+    at = np.arange(int(len(samples) / step), dtype=np.float64) * step
+    return np.interp(at, np.arange(len(smooth)), smooth), at
+
+
+def narrowed(heard: Timeline) -> Timeline:
+    """What an agent on a wide codec hears, at HEARD_RATE."""
+    if heard.rate == HEARD_RATE:
+        return heard
+    samples, _ = _narrowed(heard.samples, heard.rate)
+    return Timeline(samples, HEARD_RATE, heard.starts * HEARD_RATE // heard.rate, heard.times)
 
 
 @dataclass(frozen=True)

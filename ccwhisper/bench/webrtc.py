@@ -1,18 +1,18 @@
 """Coaching from the browser: Chromium with the product's own dashboard, a private FreeSWITCH, the service, real phones.
 
 1. From a sample at the microphone to the agent's RTP packet that holds it, with 1 browser coach and with 20, each on a
-   call of his own; with the browser's filters against echo and noise off, and on.
+   call of his own; with the browser's filters against echo and noise off, and on; to agents on other codecs than PCMU.
 2. Push-to-talk: from the press to the first packet at the agent with sound in it, and from the release to the last; and
    how much of what was said right after the press, or right before the release, was not heard.
 3. Bits on the wire at IP level while a coach speaks and while he does not, counted by a relay between page and switch.
-4. CPU of the switch, of the service and of Chromium for each coach.
+4. CPU of the switch and of the service for each coach, and of Chromium for the page.
 
 The microphone is Chromium's own, which plays a file: a made-up voice. What it plays is taken down in the page with the
 times of Chromium's audio device, and sought in what the agent's phone got. Both clocks are CLOCK_MONOTONIC; `_browser`
-says how they are tied. The agents' callers are silent, so whatever an agent hears is his coach. 20 coaches are 20 pages
-of one Chromium, of which one is measured; the others whisper, too, but are not drawn, for nobody looks at them. Where
-the machine does not carry 20, as two cores may not, it is said how many it does, and those are measured. Takes
-six minutes; with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few to be figures.
+says how they are tied. The agents' callers are silent, so whatever an agent hears is his coach. Of 20 coaches one is
+the page that is measured. The others whisper from `_laptops`, which are to service and switch what pages are, without
+what it costs to draw them: 20 Chromiums would take more than two cores, and measure themselves. Takes seven minutes;
+with CCW_BENCH_QUICK=1 one, which shows that it works, with numbers too few to be figures.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ccwhisper.bench import Figure
 from ccwhisper.bench._browser import Chromium, Dashboard, chromium
-from ccwhisper.bench._crowd import AGENT, FIRST, Crowd, configuration, copy_configuration, populate
+from ccwhisper.bench._crowd import Crowd, configuration, copy_configuration, populate
 from ccwhisper.bench._process import busy, cpu_seconds
 from ccwhisper.bench._relay import Relay, kbits
-from ccwhisper.bench._speech import Edge, Mark, marks, onset, tail, voice
+from ccwhisper.bench._speech import Edge, Mark, marks, narrowed, onset, tail, voice
 from ccwhisper.proof.node import PrivateNode
 from ccwhisper.proof.sources import Silence
 from ccwhisper.proof.stage import Scene, Stage
+
+if TYPE_CHECKING:
+    from ccwhisper.bench._laptops import Laptops
 
 VOICE_MS: Final = 90.0
 """Microphone sample to the agent's packet, p95."""
@@ -47,24 +50,25 @@ WIRE_KBITS: Final = 45.0
 CLIPPED_MS: Final = 20.0
 """What may be missing of the first syllable, p95: less than a packet is not noticed."""
 
-FULL: Final = 0.8
-"""The share of the machine's time from which on no more coaches come: what is measured beyond it is the machine."""
+CODECS: Final = ("G722", "L16", "opus")
+"""Of the agent's phone, besides PCMU, which all else is measured with."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """How much to measure: numbers of coaches; sessions of each, for every session meets the agent's packets at another
-    phase; seconds of voice and presses in each; seconds of counting on the wire and of CPU."""
+    phase; seconds of voice and presses in each; codecs of agents; seconds of counting on the wire and of CPU."""
 
     levels: tuple[int, ...] = (1, 20)
     sessions: int = 5
     voice: float = 5.0
     presses: int = 8
+    codecs: tuple[str, ...] = CODECS
     wire: float = 16.0
     steady: float = 8.0
 
 
-QUICK: Final = Plan((1, 3), sessions=1, voice=3.0, presses=3, wire=4.0, steady=2.0)
+QUICK: Final = Plan((1, 3), sessions=1, voice=3.0, presses=3, codecs=("opus",), wire=4.0, steady=2.0)
 
 
 @dataclass
@@ -79,7 +83,7 @@ class Heard:
 
 
 def run() -> list[Figure]:
-    """All of it. Raises Missing without Playwright or Chromium, NodeError without a FreeSWITCH."""
+    """All of it. Raises Missing without Playwright, Chromium or aiortc, NodeError without a FreeSWITCH."""
     return Bench(QUICK if os.environ.get("CCW_BENCH_QUICK") == "1" else Plan()).run()
 
 
@@ -92,6 +96,8 @@ class Bench:
 
     def run(self) -> list[Figure]:
         """Measure, level after level."""
+        from ccwhisper.bench._laptops import Laptops  # noqa: PLC0415 - only this benchmark needs aiortc
+
         count = max(self.plan.levels)
         with ExitStack() as stack:
             browser = stack.enter_context(chromium(voice(seed=5, seconds=60.0)))
@@ -99,57 +105,53 @@ class Bench:
             node = stack.enter_context(prepared(directory, count))
             stage = stack.enter_context(Stage(node, configuration(node.domain, count)))
             crowd = stack.enter_context(Crowd(node, stage.service, count, coached=False))
+            laptops = stack.enter_context(Laptops(stage.service, node.host, count))
             relay = stack.enter_context(Relay())
             for level in self.plan.levels:
-                self._level(stage, browser, crowd, level)
+                crowd.be(level - 1)
+                self._level(stage, browser, laptops, level)
                 if level == 1:
                     self._filters(stage, browser)
+                    self._codecs(stage, browser)
                     self._wire(stage, browser, relay)
             self.figures.append(Figure("measuring phones, latest packet", round(stage.bank.worst_lateness_ms, 1), "ms"))
         return self.figures
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
-    def _level(self, stage: Stage, browser: Chromium, crowd: Crowd, level: int) -> None:
+    def _level(self, stage: Stage, browser: Chromium, laptops: Laptops, level: int) -> None:
         say(coaches(level))
-        crowd.be(level - 1)
         scene = silent_call(stage)
-        processes = Processes(stage, browser)
+        processes = Processes(stage, browser, laptops)
         before = processes.shares(self.plan.steady)
-        others = self._others(stage, browser, level - 1)
-        if level > 1:
-            there, level = level, len(others) + 1
-            self.figures.append(Figure(f"coaches that this machine carries, of {there}", level, "pages"))
+        laptops.be(level - 1)
         dashboard = browser.open(stage.service, "carla")
         heard = Heard()
         for _ in range(self.plan.sessions):
             self._session(dashboard, scene, heard)
         dashboard.listen("1001")
         dashboard.whisper()
+        got = laptops.be(level - 1)
+        use = busy(self.plan.steady)
+        got = laptops.be(level - 1) - got
         after = processes.shares(self.plan.steady)
         dashboard.leave()
-        for each_page in (dashboard, *others):
-            each_page.close()
+        dashboard.close()
+        laptops.be(0)
         scene.hang_up()
         self._reckon(coaches(level), heard)
-        for who, share in after.items():
-            mine = share if who == "Chromium" else share - before[who]
-            self.figures.append(
-                Figure(f"{coaches(level)}, {who}, CPU per coach", round(mine / level, 2), "% of a core")
-            )
-
-    def _others(self, stage: Stage, browser: Chromium, count: int) -> list[Dashboard]:
-        """Pages that whisper and that nobody looks at: so many, or as many as leave the machine some time to spare."""
-        others: list[Dashboard] = []
-        for each in range(FIRST, FIRST + count):
-            other = browser.open(stage.service, f"coach{each}", heard=False)
-            other.listen(AGENT.format(each))
-            other.whisper()
-            other.hide()
-            others.append(other)
-            if busy(1.0) > FULL and busy(2.0) > FULL:  # more than what opening it took
-                break
-        return others
+        name = coaches(level)
+        for who in ("switch", "service"):
+            share = round((after[who] - before[who]) / level, 2)
+            self.figures.append(Figure(f"{name}, {who}, CPU per coach", share, "% of a core"))
+        self.figures.append(Figure(f"{name}, Chromium, CPU of the page", round(after["Chromium"], 1), "% of a core"))
+        if level > 1:
+            share, rate = round(after["laptops"] / (level - 1), 2), round(got / self.plan.steady, 1)
+            self.figures += [
+                Figure(f"{name}, each of the others, CPU", share, "% of a core"),
+                Figure(f"{name}, each of the others hears", rate, "packets/s", ">= 45", rate >= 45),
+            ]
+        self.figures.append(Figure(f"{name}, the whole machine is busy", round(100 * use, 1), "% of its time"))
 
     def _session(self, dashboard: Dashboard, scene: Scene, heard: Heard) -> None:
         """Listen, whisper for a while, press and release some times, leave."""
@@ -182,6 +184,21 @@ class Bench:
         dashboard.close()
         scene.hang_up()
         self._late("1 coach, filters against echo and noise on", found)
+
+    def _codecs(self, stage: Stage, browser: Chromium) -> None:
+        dashboard = browser.open(stage.service, "carla")
+        for codec in self.plan.codecs:
+            say(f"an agent on {codec}")
+            scene = silent_call(stage, codec)
+            found = []
+            for _ in range(max(1, self.plan.sessions // 2)):
+                dashboard.listen("1001")
+                dashboard.whisper()
+                found += spoken_marks(dashboard, scene, self.plan.voice)
+                dashboard.leave()
+            scene.hang_up()
+            self._late(f"1 coach, agent on {codec}", found)
+        dashboard.close()
 
     def _wire(self, stage: Stage, browser: Chromium, relay: Relay) -> None:
         say("the wire")
@@ -245,15 +262,19 @@ class Bench:
 
 
 class Processes:
-    """How much of a core switch, service and browser take."""
+    """How much of a core switch, service, browser and the other coaches take."""
 
-    def __init__(self, stage: Stage, browser: Chromium) -> None:
+    def __init__(self, stage: Stage, browser: Chromium, laptops: Laptops) -> None:
         if stage.service.process is None:
             raise RuntimeError("the service has not started")
         node = stage.node
         if not isinstance(node, PrivateNode):
             raise TypeError("the node is not ours")
-        self._pids = {"switch": [node.pid], "service": [stage.service.process.pid]}
+        self._pids = {
+            "switch": [node.pid],
+            "service": [stage.service.process.pid],
+            "laptops": [laptops.pid],
+        }
         self._browser = browser
 
     def shares(self, seconds: float) -> dict[str, float]:
@@ -278,16 +299,26 @@ def _used(pids: list[int]) -> dict[int, float]:
     return found
 
 
+_SHIPPED: Final = "PCMU,PCMA,OPUS,G722"
+
+
 def prepared(directory: Path, count: int) -> PrivateNode:
-    """A node with so many agents more, not yet started."""
-    node = PrivateNode(conf=copy_configuration(directory / "conf"))
+    """A node with so many agents more, and with L16 for phones that want it, not yet started."""
+    conf = copy_configuration(directory / "conf")
+    for name in ("phones", "trunk"):
+        profile = conf / "sip_profiles" / f"{name}.xml"
+        text = profile.read_text()
+        if _SHIPPED not in text:
+            raise ValueError(f"{profile} has no {_SHIPPED}")
+        profile.write_text(text.replace(_SHIPPED, f"{_SHIPPED},L16@16000h"))
+    node = PrivateNode(conf=conf)
     populate(node, count)
     return node
 
 
-def silent_call(stage: Stage) -> Scene:
-    """A call of agent 1001 whose caller says nothing."""
-    return stage.call("1001", caller_source=Silence())
+def silent_call(stage: Stage, codec: str = "PCMU") -> Scene:
+    """A call of agent 1001 in this codec, whose caller says nothing."""
+    return stage.call("1001", codecs=(codec,), caller_source=Silence())
 
 
 def spoken_marks(dashboard: Dashboard, scene: Scene, seconds: float) -> list[Mark]:
@@ -298,7 +329,7 @@ def spoken_marks(dashboard: Dashboard, scene: Scene, seconds: float) -> list[Mar
     dashboard.page.wait_for_timeout(seconds * 1000)
     spoken, _ = dashboard.recorded()
     scene.agent.wait_time(time.monotonic_ns() + 1_000_000_000)
-    return marks(spoken, scene.agent.timeline(since))
+    return marks(spoken, narrowed(scene.agent.timeline(since)))
 
 
 def _edges(dashboard: Dashboard, scene: Scene, heard: Heard) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from ccwhisper.bench._crowd import copy_configuration
+from ccwhisper.bench._laptops import BITS, encoded
 from ccwhisper.bench._process import descendants
 from ccwhisper.bench._relay import HEADERS, Counts, is_rtp, kbits
-from ccwhisper.bench._speech import HEARD_RATE, RATE, Spoken, marks, onset, starts, tail, voice
+from ccwhisper.bench._speech import HEARD_RATE, RATE, Spoken, marks, narrowed, onset, starts, tail, voice
 from ccwhisper.bench.opus import Way
 from ccwhisper.proof.timeline import Float, Timeline
 
@@ -56,6 +57,24 @@ def test_what_was_said_is_found_again_with_the_time_that_it_took() -> None:
     # A packet arrives 20 ms after its first sample was said, and as long after its last as it is late.
     assert len(late) == len(found)
     assert 36 < min(late) < max(late) < 58
+
+
+def test_what_an_agent_on_a_wide_codec_hears_is_found_at_the_same_time() -> None:
+    mine = spoken(SAID)
+    wide = 2 * HEARD_RATE
+    samples = SAID[:: RATE // wide]
+    starts_at = np.arange(len(samples) // (2 * FRAME)) * 2 * FRAME
+    times = BEGAN + (np.arange(len(starts_at)) + 1) * 20_000_000 + 37_000_000
+    found = marks(mine, narrowed(Timeline(samples, wide, starts_at, times)))
+    late = [each.late for each in found if each.late is not None]
+    assert len(late) == len(found) >= 10
+    assert 36 < min(late) < max(late) < 58
+
+
+def test_the_other_coaches_speak_as_much_opus_as_browsers_do() -> None:
+    packets = encoded(seed=21, seconds=3.0)
+    assert len(packets) >= 148
+    assert 0.8 * BITS < sum(each.size for each in packets) * 8 / (len(packets) / 50) < 1.2 * BITS
 
 
 def test_what_was_not_said_is_not_found() -> None:
