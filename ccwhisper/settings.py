@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from ccwhisper.coaching.modes import Talk
 from ccwhisper.coaching.policy import PolicyPart, Tone
 from ccwhisper.coaching.recorded import Whispers
+from ccwhisper.recording.places import BUCKET
 
 _USER: Final = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -71,8 +72,7 @@ def _folder(value: str) -> str:
 
 
 def _store_of_files(value: str) -> str:
-    bucket = re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)*", value)
-    if not bucket and not (value.startswith("/") and "\0" not in value):
+    if not BUCKET.fullmatch(value) and not (value.startswith("/") and "\0" not in value):
         raise ValueError("must be a path from the root, or s3://bucket/prefix")
     return value
 

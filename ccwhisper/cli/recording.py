@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,9 +117,13 @@ def retry(api: Api, name: str) -> None:
 def push(out: Output, folder: Path, target: str, every: float | None, **access: Any) -> None:
     """Send the finished raw tracks of a switch from FOLDER to TARGET, a folder or s3://bucket/prefix, and delete them
     when they have arrived. For the machine of a switch that shares no folder with the service."""
-    from ccwhisper.recording.places import Access, PlaceError, place  # noqa: PLC0415 - numpy and more, for this alone
-    from ccwhisper.recording.push import push as send  # noqa: PLC0415
+    from ccwhisper.recording.places import BUCKET, Access, PlaceError, place  # noqa: PLC0415 - for this alone
+    from ccwhisper.recording.push import push as send  # noqa: PLC0415 - numpy
 
+    if BUCKET.fullmatch(target):
+        _check(access)
+    elif "://" in target:
+        raise click.BadParameter("must be a folder or s3://bucket/prefix", param_hint="TARGET")
     failed = False
     with contextlib.suppress(KeyboardInterrupt):
         while True:
@@ -133,6 +140,16 @@ def push(out: Output, folder: Path, target: str, every: float | None, **access: 
             time.sleep(every)
     if failed and every is None:
         raise SystemExit(1)
+
+
+def _check(access: Mapping[str, str | None]) -> None:
+    """What would be said of each track anew. Raises click.UsageError."""
+    endpoint = access["endpoint"]
+    if endpoint is not None and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", endpoint):
+        raise click.BadParameter("must be a URL, as https://s3.example.org", param_hint="--endpoint")
+    for name in (access["key_env"], access["secret_env"]):
+        if name and not os.environ.get(name):
+            raise click.UsageError(f"the environment has no {name}")
 
 
 def _cells(each: dict[str, Any]) -> list[object]:

@@ -31,6 +31,11 @@ SHORT: Final = 0.25
 """Seconds by which a track of the finished file may be off: the encoder's last frame and what it puts in front."""
 
 
+ASTRAY: Final = 86400.0
+"""Seconds after the call's track: what begins so late was not written then, but a clock was set. The file would be
+silence for as long."""
+
+
 class NotWhole(Exception):
     """The file that was made is not what it was to be."""
 
@@ -60,9 +65,17 @@ def make(path: Path, raws: Mapping[str, Path], folder: Path, wish: Wish) -> Resu
         opened: list[tuple[Placed, Raw]] = []
         for placed in planned.whispers:
             try:
-                opened.append((placed, stack.enter_context(Raw(raws[placed.file]))))
+                raw = stack.enter_context(Raw(raws[placed.file]))
             except RawBroken as error:
                 problems.append(Problem(error.code, str(error)))
+                continue
+            if -raw.seconds < placed.offset < call.seconds + ASTRAY:
+                opened.append((placed, raw))
+            else:
+                text = (
+                    f"by the switch's clock, {placed.file} begins {placed.offset:+.0f} s from the call: it is left out"
+                )
+                problems.append(Problem("track_astray", text))
         return _Making(planned, call, opened, wish, folder).made(problems)
 
 

@@ -23,6 +23,9 @@ from urllib.parse import urlsplit
 CHECKSUM: Final = ".sha256"
 """Of a raw track that was sent: its SHA-256 is in a file beside it, which comes last."""
 
+BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)*")
+"""A bucket, or a prefix in it."""
+
 _PIECE: Final = 1 << 20
 
 

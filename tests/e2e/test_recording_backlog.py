@@ -508,6 +508,19 @@ def test_a_coachs_track_that_never_comes_is_told(scene: Scene) -> None:
     assert [each.code for each in scene.index.ready[ID].problems] == ["track_missing"]
 
 
+def test_a_coachs_track_whose_time_cannot_be_is_kept(scene: Scene) -> None:
+    tape = scene.tape()
+    tape.lines = [
+        replace(line, at=line.at + 1e8) if isinstance(line, log.Begun) and "s1" in line.file else line
+        for line in tape.lines
+    ]
+    tape.write()
+    scene.open()
+    until(lambda: ID in scene.index.ready)
+    until(lambda: scene.left() == [f"{ID}-s1.wav"])
+    assert [each.code for each in scene.index.ready[ID].problems] == ["track_astray"]
+
+
 def test_a_coachs_track_that_came_too_late_is_not_deleted(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     call, late = scene.tape().call, scene.raws / f"{ID}-late.wav"
     call.rename(late)

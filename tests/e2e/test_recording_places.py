@@ -332,6 +332,14 @@ def test_push_on_the_command_line(where: str, there: Place, server: Server, tmp_
     again = ran("recording", "push", str(tape.raws), where, *more, env=env)
     assert (again.returncode, again.stdout) == (0, "")
     Tape(tmp_path)
+    for wrong in (
+        [where if "://" in where else "s3://calls", "--endpoint", "no url"],
+        ["s3://calls", "--key-env", "CCW_NOBODYS"],
+        ["s3://b ad"],
+        ["https://calls"],
+    ):
+        refused = ran("recording", "push", str(tape.raws), *wrong, env=env)
+        assert (refused.returncode, "Error: " in refused.stderr, "Traceback" in refused.stderr) == (2, True, False)
     refused = ran("recording", "push", str(tape.raws), str(tmp_path / "nowhere" / "x\x1b"), env=env)
     assert refused.returncode == 1
     assert "there is no folder" in refused.stdout

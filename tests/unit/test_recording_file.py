@@ -208,6 +208,17 @@ def test_a_coachs_track_that_is_missing_is_told(tape: Tape) -> None:
     assert near(heard(decoded(path, 1)[0][0], 8000), [(7.0, 8.0)])
 
 
+@pytest.mark.parametrize("begin", [-3600.0, 1e9])
+def test_a_clock_that_was_set_makes_no_endless_file(tape: Tape, begin: float) -> None:
+    tape.coach("s1", 3.0, [(5.0, 6.0)])
+    begun = next(line for line in tape.lines if isinstance(line, log.Begun) and "s1" in line.file)
+    tape.lines[tape.lines.index(begun)] = replace(begun, at=begun.at + begin)
+    result, _ = made(tape)
+    assert codes(result) == ["track_astray"]
+    assert result.duration == pytest.approx(12.0)
+    assert [each.track for each in result.coaches] == [None]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"RIFF but nothing more"])
 def test_without_the_call_there_is_no_recording(tape: Tape, content: bytes | None) -> None:
     tape.coach("s1", 3.0, [(5.0, 6.0)])
