@@ -64,6 +64,22 @@ def test_a_coach_is_told_before_he_says_a_word_and_may_pause(recorded: Centre, o
     expect(docked.get_by_text("This call is recorded.")).to_be_visible()
 
 
+def test_who_took_a_call_over_may_pause_it(recorded: Centre, open_page: Open) -> None:
+    recorded.call("1001")
+    page = open_page(recorded.supervisor())
+    page.get_by_role("button", name="Listen to Agent 1001").click()
+    expect(dock(page)).to_contain_text("You hear both")
+    for _ in range(2):
+        dock(page).locator("#take-over").click()
+    expect(page.get_by_text("Your call is recorded.")).to_be_visible()
+    expect(dock(page)).to_have_count(0)
+    page.keyboard.press("r")
+    expect(page.get_by_role("alert", name="Recording")).to_contain_text("Recording paused by Grace")
+    expect(page.get_by_role("row").filter(has_text="Grace").locator("[data-rec]")).to_have_text("Paused")
+    page.get_by_role("button", name="Go on recording").click()
+    expect(page.get_by_text("Your call is recorded.")).to_be_visible()
+
+
 def test_an_administrator_sets_what_is_recorded(recorded: Centre, open_page: Open) -> None:
     page = open_page(recorded.service.token("ada", permissions=["edit_coaching_policies"]), "/admin")
     page.get_by_label("Never, by anybody").check()

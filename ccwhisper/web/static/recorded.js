@@ -16,14 +16,14 @@ export function RecordedChip({ recording }) {
 }
 
 /** All of it, with the button. */
-export function Recorded({ desk, call, refused }) {
+export function Recorded({ desk, call, refused, text = "This call is recorded." }) {
   const { recording } = call;
   if (!recording) return null;
   if (recording.failed) return html`<p class="record" data-rec="failed" role="alert">The switch does not record this call, although it should.</p>`;
   const { paused } = recording;
   return html`<section class="record" data-rec=${paused ? "paused" : "on"} aria-label="Recording" role=${paused ? "alert" : undefined}>
     ${paused ? html`<${Icon} name="hold" />` : html`<span class="dot"></span>`}
-    <p class="grow">${paused ? html`<strong>Recording paused</strong> by ${recording.paused_by}: nothing that is said is kept.` : "This call is recorded."}</p>
+    <p class="grow">${paused ? html`<strong>Recording paused</strong> by ${recording.paused_by}: nothing that is said is kept.` : text}</p>
     <button type="button" aria-label=${paused ? "Go on recording" : "Pause recording"}
       onClick=${() => toggleRecording(desk, call).catch(refused)}>${paused ? "Go on" : "Pause"} <kbd>R</kbd></button>
   </section>`;

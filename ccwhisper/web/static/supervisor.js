@@ -5,7 +5,7 @@ import { Calls, arrange, queuesOf } from "./calls.js";
 import { People, people } from "./people.js";
 import { Phone, Taken, useChoice } from "./phone.js";
 import { Queues } from "./queues.js";
-import { toggleRecording } from "./recorded.js";
+import { Recorded, toggleRecording } from "./recorded.js";
 import { SignIn } from "./signin.js";
 import { Softphone } from "./softphone.js";
 import { Taps } from "./taps.js";
@@ -133,6 +133,7 @@ function App({ desk, phone }) {
   const act = useRef({});
 
   const mine = [...desk.sessions.values()].find((each) => each.phase !== "ended") ?? null;
+  const own = !mine && [...desk.calls.values()].find((call) => call.agents.some((each) => each.agent === desk.me?.id)); // one that we took over
   const rows = useMemo(
     () => arrange(desk, filter, team),
     [desk.seq, desk.status, desk.calls.size, desk.coaches.size, filter, team],
@@ -206,7 +207,7 @@ function App({ desk, phone }) {
     if (mine) announce(`${MODES[mine.mode].doing}. ${heardBy(desk, mine)}. ${mine.phase === "attached" ? "" : stage(desk, mine)}`);
   }, [mine?.phase, mine?.mode, mine?.gate, mine?.held, desk.sure()]);
 
-  act.current = { mine, list, selected, ask, start, follow, can, refused };
+  act.current = { mine, own, list, selected, ask, start, follow, can, refused };
 
   useEffect(() => {
     const move = (step) => {
@@ -255,8 +256,8 @@ function App({ desk, phone }) {
         c: () => document.getElementById("cue")?.focus(),
         h: answerHand,
         r: () => {
-          const { mine: session, selected: row } = act.current;
-          const call = session ? desk.calls.get(session.call) : row?.call;
+          const { mine: session, own: ours, selected: row } = act.current;
+          const call = session ? desk.calls.get(session.call) : row?.call ?? ours;
           if (may.listen) toggleRecording(desk, call).catch(act.current.refused);
         },
         "/": () => search.current?.focus(),
@@ -345,6 +346,7 @@ function App({ desk, phone }) {
         <${Sort} view=${view} filter=${view === "calls" ? filter : whom} change=${view === "calls" ? change : changeWhom} />
         <p class="count">${list.rows.length} of ${view === "calls" ? desk.calls.size : staff.count}</p>
       </div>
+      ${own && html`<${Recorded} desk=${desk} call=${own} refused=${refused} text="Your call is recorded." />`}
       ${denied
         ? html`<p class="empty">This token does not permit to see the dashboard.</p>`
         : view === "agents" ? html`<${People} desk=${desk} rows=${staff.rows} filter=${whom} change=${changeWhom}
