@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
-from ccwhisper.coaching.model import AgentId, Cue, Hand, Phase, Session
+from ccwhisper.coaching.model import AgentId, Call, CallId, Cue, Hand, Phase, Session
 from ccwhisper.coaching.modes import Gate, Mode
-from ccwhisper.coaching.policy import check_mode
+from ccwhisper.coaching.policy import Rules, check_mode
 from ccwhisper.coaching.requests import find_session, session_queues
 from ccwhisper.coaching.turn import Turn
 
@@ -53,17 +54,23 @@ def raise_hand(turn: Turn, ask: cmd.RaiseHand) -> None:
     agent = _agent(ask)
     if agent in turn.hands:
         raise Conflict("hand_is_raised", "You have asked for help already.", retry=False)
-    calls = [each for each in turn.calls.values() if each.leg_of(agent)]
-    call = max(calls, key=lambda each: each.started_at, default=None)
-    known = turn.rules.agents.get(agent)
+    hand = hand_of(turn.calls, turn.rules, ask)
+    turn.hands[agent] = hand
+    turn.effects.append(notices.HandRaised(hand))
+    whom = None, agent, hand.call, turn.calls[hand.call].node if hand.call else None
+    turn.effects.append(fx.Audit("hand", ask.actor, *whom, ask.note, ask.origin))
+
+
+def hand_of(calls: Mapping[CallId, Call], rules: Rules, ask: cmd.RaiseHand) -> Hand:
+    """What an agent asks for: on his last call, or between calls."""
+    agent = _agent(ask)
+    his = [each for each in calls.values() if each.leg_of(agent)]
+    call = max(his, key=lambda each: each.started_at, default=None)
+    known = rules.agents.get(agent)
     leg = call.leg_of(agent) if call else None
     name = leg.name if leg else known.name if known else agent
     queues = call.queues if call else known.queues if known else frozenset()
-    hand = Hand(agent, name, call.id if call else None, queues, ask.note, ask.at)
-    turn.hands[agent] = hand
-    turn.effects.append(notices.HandRaised(hand))
-    whom = None, agent, hand.call, call.node if call else None
-    turn.effects.append(fx.Audit("hand", ask.actor, *whom, ask.note, ask.origin))
+    return Hand(agent, name, call.id if call else None, queues, ask.note, ask.at)
 
 
 def lower_hand(turn: Turn, ask: cmd.LowerHand) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from ccwhisper.coaching import commands as cmd
 from ccwhisper.coaching import effects as fx
+from ccwhisper.coaching.cues import hand_of
 from ccwhisper.coaching.errors import Conflict, Forbidden, NotFound
 from ccwhisper.coaching.model import Follow
 from ccwhisper.coaching.policy import AUDIT, EDIT_POLICIES, VIEW
@@ -229,8 +230,10 @@ def list_hands(it: Context) -> HandList:
 @TABLE.operation("PUT", "/hand", HandView, body=HandNote, refusals=(Forbidden, Conflict))
 def raise_hand(it: Context) -> HandView:
     """Ask for help, as an agent."""
-    state = it.asked(cmd.RaiseHand(it.actor, it.who.agent, it.ask.note, time.time(), it.origin))
-    return hand_view(state.hands[str(it.who.agent)])
+    ask = cmd.RaiseHand(it.actor, it.who.agent, it.ask.note, time.time(), it.origin)
+    state = it.asked(ask)
+    # By a coach who speaks to him already it is answered as soon as it is raised.
+    return hand_view(state.hands.get(str(it.who.agent)) or hand_of(state.calls, it.engine.rules, ask))
 
 
 @TABLE.operation("DELETE", "/hand", HandDown, refusals=(Forbidden,))

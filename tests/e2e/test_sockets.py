@@ -145,7 +145,7 @@ def test_a_session_from_the_first_click_to_the_last(service: Service, page: Call
     session = answer["data"]["id"]
     carla.until(lambda: carla.sessions[session]["phase"] == "attached" if session in carla.sessions else False)
     assert carla.ask("set_mode", {"mode": "whisper"}, session=session)["ok"]
-    carla.until(lambda: carla.sessions[session]["gate"] == "agent")
+    carla.until(lambda: carla.sessions.get(session, {}).get("gate") == "agent")
     dora.until(lambda: session in dora.coaches and dora.coaches[session]["gate"] == "agent")
     assert session not in dora.sessions
     assert carla.ask("leave", session=session)["ok"]
@@ -249,6 +249,17 @@ def test_a_raised_hand(service: Service, page: Callable[..., Page]) -> None:
     carla.ask("start_session", {"call": call})
     carla.until(lambda: not carla.hands)
     agent.until(lambda: agent.panels[-1]["hand"] is None)
+
+
+def test_a_hand_that_is_raised_while_a_coach_whispers(service: Service, page: Callable[..., Page]) -> None:
+    carla = page(sub="carla")
+    agent = page(sub="anna", agent="1001", permissions=[], roles=[], queues=[])
+    call = service.call()
+    session = carla.ask("start_session", {"call": call, "mode": "whisper"})["data"]["id"]
+    carla.until(lambda: carla.sessions.get(session, {}).get("gate") == "agent")
+    raised = agent.ask("raise_hand", {"note": "he shouts"})
+    assert (raised["ok"], raised["data"]["call"], raised["data"]["note"]) == (True, call, "he shouts")
+    assert service.run(lambda: service.engine.state.hands) == {}, "answered as soon as it is raised"
 
 
 def test_a_lost_connection_lets_go_of_the_key(service: Service, page: Callable[..., Page]) -> None:
