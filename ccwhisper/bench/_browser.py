@@ -185,10 +185,6 @@ class Dashboard:
         self.page.keyboard.press("p")
         self.lamp("Nobody hears you")
 
-    def hide(self) -> None:
-        """Draw it no more. A headless browser draws every page as if somebody looked at it."""
-        self.page.evaluate("() => { document.getElementById('app').style.display = 'none'; }")
-
     def lamp(self, text: str) -> None:
         """Wait until the light says this."""
         self.page.locator(".lamp", has_text=text).wait_for()

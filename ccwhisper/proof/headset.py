@@ -15,8 +15,6 @@ class Headset:
     def __init__(self, answer: Float) -> None:
         self._answer = np.asarray(answer, dtype=np.float64)
         self._coming = np.zeros(0)  # what the microphone will hear
-        self.played = 0
-        """Samples so far."""
 
     def play(self, codec: Codec, payload: bytes) -> None:
         """A packet has arrived."""
@@ -28,7 +26,6 @@ class Headset:
         whole[: len(self._coming)] = self._coming
         whole[start : start + len(back)] += back
         self._coming = whole
-        self.played += len(sound)
 
     def record(self, codec: Codec, payload: bytes) -> bytes:
         """The next packet of the microphone, in which somebody says `payload`."""

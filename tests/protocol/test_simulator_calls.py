@@ -15,8 +15,6 @@ from .simulated import DOMAIN, FIRST, SECOND, Simulated
 
 pytestmark = pytest.mark.protocol
 
-ENDS = ("CHANNEL_HANGUP", "CHANNEL_UNBRIDGE", "CHANNEL_HANGUP_COMPLETE", "CHANNEL_DESTROY")
-
 
 @pytest.fixture
 def world() -> Simulated:

@@ -32,7 +32,7 @@ function Cue({ desk, cue, newest, refused }) {
 }
 
 /** The coach's lines, newest first. */
-export function Script({ desk, refused }) {
+function Script({ desk, refused }) {
   const cues = [...desk.panel.cues].reverse();
   if (!cues.length) return html`<p class="empty">No cues.</p>`;
   return html`<ul class="script" aria-label="Cues" aria-live="polite">

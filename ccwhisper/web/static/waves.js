@@ -16,7 +16,7 @@ export function parsed(buffer) {
 }
 
 /** How many CSS pixels something is wide. */
-export function useWidth(place) {
+function useWidth(place) {
   const [width, set] = useState(0);
   useLayoutEffect(() => {
     const seen = new ResizeObserver(([entry]) => set(Math.round(entry.contentRect.width)));
