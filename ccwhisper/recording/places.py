@@ -26,7 +26,11 @@ CHECKSUM: Final = ".sha256"
 BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)*")
 """A bucket, or a prefix in it."""
 
-_PIECE: Final = 1 << 20
+_PIECE: Final = 8 << 20
+"""Bytes of a file that are asked for at a time: hours of a call take longer than any one request may."""
+
+_REQUEST: Final = timedelta(minutes=5)
+"""How long one may take: a piece on a slow line."""
 
 
 class PlaceError(Exception):
@@ -200,7 +204,10 @@ class Bucket:
             access_key_id=environ.get(access.key_env, ""),
             secret_access_key=environ.get(access.secret_env, ""),
             checksum_algorithm="SHA256",
-            client_options={"allow_http": bool(access.endpoint and access.endpoint.startswith("http:"))},
+            client_options={
+                "allow_http": bool(access.endpoint and access.endpoint.startswith("http:")),
+                "timeout": _REQUEST,
+            },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
             **options,
         )
@@ -214,10 +221,10 @@ class Bucket:
         import obstore  # noqa: PLC0415
 
         with self._saying(), source.open("rb") as file:
-            obstore.put(self._store, name, file)
+            obstore.put(self._store, name, file, chunk_size=_PIECE, max_concurrency=2)
         there = hashlib.sha256()
         with self._saying():
-            for piece in obstore.get(self._store, name).stream(min_chunk_size=_PIECE):
+            for piece in self._pieces(name):
                 there.update(piece)
         if there.hexdigest() != digest(source):
             raise PlaceError("checksum_wrong", f"{self._where} gives back something else for {name}")
@@ -234,17 +241,21 @@ class Bucket:
 
     def fetch(self, name: str, target: Path) -> bool:
         """See Place."""
+        with self._saying(), target.open("wb") as file:
+            try:
+                for piece in self._pieces(name):
+                    file.write(piece)
+            except FileNotFoundError:
+                target.unlink()
+                return False
+        return True
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
         import obstore  # noqa: PLC0415
 
-        with self._saying():
-            try:
-                stream = obstore.get(self._store, name).stream(min_chunk_size=_PIECE)
-            except FileNotFoundError:
-                return False
-            with target.open("wb") as file:
-                for piece in stream:
-                    file.write(piece)
-        return True
+        size = obstore.head(self._store, name)["size"]
+        for at in range(0, size, _PIECE):
+            yield bytes(obstore.get_range(self._store, name, start=at, end=min(size, at + _PIECE)))
 
     def remove(self, name: str) -> None:
         """See Place."""

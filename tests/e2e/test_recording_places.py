@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import json
 import os
+import random
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -119,6 +123,48 @@ def test_a_store_that_cannot_be_reached_says_so(server: Server, keys: None, tmp_
     missing = place("s3://there-is-no-such-bucket", server.access)
     with pytest.raises(PlaceError):
         missing.keep("a", file(tmp_path, b"1"))
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """Gives a file in ranges, and is told which."""
+
+    content = random.Random(7).randbytes(20_000_000)
+    asked: ClassVar[list[tuple[int, int]]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._say(200, len(self.content))
+
+    def do_GET(self) -> None:
+        said = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", f"bytes=0-{len(self.content) - 1}"))
+        assert said
+        first, last = map(int, said.groups())
+        self.asked.append((first, last))
+        self._say(206, last + 1 - first, ("Content-Range", f"bytes {first}-{last}/{len(self.content)}"))
+        self.wfile.write(self.content[first : last + 1])
+
+    def _say(self, status: int, length: int, *more: tuple[str, str]) -> None:
+        self.send_response(status)
+        heads = ("ETag", '"x"'), ("Last-Modified", "Sat, 21 Nov 2026 10:00:00 GMT"), ("Content-Length", str(length))
+        for head in (*heads, *more):
+            self.send_header(*head)
+        self.end_headers()
+
+    def log_message(self, *_given: object) -> None:
+        pass
+
+
+def test_hours_of_a_call_come_in_pieces(keys: None, tmp_path: Path) -> None:
+    """A request has its time, and a slow line takes longer for all of it."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            access = places.Access(f"http://127.0.0.1:{server.server_port}", "us-east-1", *KEYS)
+            assert place(f"s3://{BUCKET}", access).fetch("a", tmp_path / "a")
+        finally:
+            server.shutdown()
+    assert (tmp_path / "a").read_bytes() == Store.content
+    assert max(last + 1 - first for first, last in Store.asked) <= places._PIECE < len(Store.content)
 
 
 def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
