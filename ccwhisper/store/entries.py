@@ -106,7 +106,15 @@ def forget(connection: Connection, installation: str, recording: str) -> None:
     connection.execute(
         update(RECORDING)
         .where(RECORDING.c.installation == installation, RECORDING.c.id == recording)
-        .values(state="deleted", problem=None, reason=None, number="", name="", words="", result=None)
+        .values(
+            state="deleted", problem=None, reason=None, number="", name="", duration=None, modes="", words="",
+            routing=None, acoustic=None, result=None,
+        )
+    )  # fmt: skip
+    connection.execute(
+        update(PERSON)
+        .where(PERSON.c.installation == installation, PERSON.c.recording == recording)
+        .values(headset=None, measured=False, routing=False, acoustic=False, level=None)
     )
 
 

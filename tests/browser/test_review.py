@@ -4,7 +4,9 @@ on a phone's screen. What is heard is measured where the page's sound leaves it.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from ccwhisper.coaching.policy import AUDIT, DELETE_RECORDINGS, REVIEW, VIEW
 from ccwhisper.recording import mp4
+from ccwhisper.recording.result import Problem
 from tests.browser.centre import Centre, until
 from tests.browser.conftest import PHONE, WIDE
 from tests.browser.recorded import Recorder
@@ -223,6 +226,40 @@ def test_a_page_that_slept_gets_another_ticket(recorder: Recorder, review: Calla
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_service_that_is_away_when_a_ticket_is_renewed_stops_nobody(
+    recorder: Recorder, review: Callable[..., Page]
+) -> None:
+    made = recorder.long()
+    page = review()
+    page.add_init_script(  # what is seconds away is now
+        "{ const set = setTimeout; window.setTimeout = (act, ms, ...more) => set(act, Math.min(ms, 500), ...more); }"
+    )
+    page.goto(f"{page.url.partition('#')[0]}?#{made.id}")
+    play(page)
+    hears(page, CALLER, AGENT, GRACE)
+    page.route("**/media", lambda route: route.abort("connectionrefused"))
+    for _ in range(2):
+        with page.expect_event("requestfailed", lambda asked: asked.url.endswith("/media"), timeout=PATIENCE * 1000):
+            pass
+    expect(page.get_by_role("alert")).to_have_count(0)
+    hears(page, CALLER, AGENT, GRACE)
+    with page.expect_response("**/media", timeout=PATIENCE * 1000) as renewed:
+        page.unroute("**/media")
+    assert renewed.value.status == 200
+
+
+@pytest.mark.parametrize("leave", ["Sign out", "List"])
+def test_who_leaves_takes_his_ticket_along(recorder: Recorder, review: Callable[..., Page], leave: str) -> None:
+    page = review(recorder.keep(seconds=60.0).id)
+    play(page)
+    hears(page, CALLER, AGENT)
+    cookies = page.context.cookies
+    assert [each["name"] for each in cookies(f"{page.url.partition('/review')[0]}/api/v1/recordings/x")] == []
+    assert len(cookies()) == 1
+    page.get_by_role("button", name=leave).or_(page.get_by_role("link", name=leave)).click()
+    until(lambda: not cookies(), PATIENCE)
+
+
 def test_a_key_that_is_held_jumps_no_more_often_than_it_may_ask(
     recorder: Recorder, review: Callable[..., Page]
 ) -> None:
@@ -352,6 +389,53 @@ def test_recordings_are_searched_and_opened(
     expect(page.get_by_label("State")).to_have_value("ready")
 
 
+def test_escape_leads_back_to_what_was_searched_for(recorder: Recorder, review: Callable[..., Page]) -> None:
+    recorder.keep(1)
+    recorder.keep(2, name="Ana Sousa")
+    page = review()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    page.keyboard.press("/")
+    page.keyboard.type("Ana")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(1)
+    rows.get_by_role("link").click()
+    expect(page.locator(".lane").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(rows).to_have_count(1)
+    expect(page.get_by_label("Anywhere")).to_have_value("Ana")
+
+
+@SCREENS
+def test_a_caller_who_calls_himself_a_book_takes_no_room(
+    recorder: Recorder, review: Callable[..., Page], size: dict[str, int]
+) -> None:
+    tall = recorder.keep(1, name="<b>x</b>" * 60, queue="q" * 120)
+    recorder.keep(2)
+    page = review(size=size)
+    fits = "() => document.querySelector('main').scrollWidth <= innerWidth"
+    queue = page.locator("tbody .queue .clip")
+    expect(queue).to_have_count(2)
+    assert page.evaluate(fits)
+    whole = "each => each.scrollWidth <= each.clientWidth && each.getClientRects().length === 1"
+    assert queue.filter(has_text="support@default").evaluate(whole), "on one line, and all of it"
+    heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
+    assert max(heights) < 2 * min(heights)
+    page.goto(f"{page.url.partition('#')[0]}#{tall.id}")
+    expect(page.locator(".lane").first).to_be_visible()
+    assert page.evaluate(fits)
+
+
+def test_what_is_to_be_known_of_it_is_said_once(recorder: Recorder, review: Callable[..., Page]) -> None:
+    none = coach(None, [])
+    problems = (Problem("cut_short", "One track ends early."), Problem("cut_short", "Another one does."))
+    made = recorder.keep(coaches=(none, replace(none, session="s9")), problems=problems)
+    page = review(made.id)
+    expect(page.get_by_text("Whispers of Grace were not recorded.", exact=True)).to_be_visible()
+    for each in problems:
+        expect(page.get_by_text(each.text)).to_have_count(1)
+
+
 def test_one_that_could_not_be_made_says_why(recorder: Recorder, review: Callable[..., Page]) -> None:
     recorder.failed("r3", "The disk is full.")
     page = review()
@@ -469,6 +553,23 @@ def test_comments_are_made_changed_and_taken_back(
     expect(comments).to_contain_text("Nobody has said anything yet.")
 
 
+def test_a_comment_is_of_the_moment_at_which_it_was_begun(recorder: Recorder, review: Callable[..., Page]) -> None:
+    page = review(f"{recorder.keep(seconds=60.0).id}&t=12")
+    comments = page.get_by_role("region", name="Comments")
+    for text, then in (("Well", "0:12"), ("Later", "0:32")):
+        page.keyboard.press("c")
+        page.keyboard.type(text)
+        page.keyboard.press("Escape")
+        page.keyboard.press("l")  # it goes on while he writes
+        page.keyboard.press("l")
+        expect(comments.get_by_text(f"Comment at {then}")).to_be_visible()
+        page.keyboard.press("c")
+        page.keyboard.type(" done")
+        page.keyboard.press("Control+Enter")
+        expect(comments.locator("li").filter(has_text=f"{text} done").locator(".at")).to_have_text(then)
+        page.keyboard.press("Escape")
+
+
 # --- echoes ----------------------------------------------------------------------------------------------------------
 
 
@@ -566,13 +667,14 @@ def test_keys_are_told(recorder: Recorder, review: Callable[..., Page]) -> None:
 @SCREENS
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible(recorder: Recorder, review: Callable[..., Page], size: dict[str, int], scheme: Any) -> None:
-    made = recorder.keep(seconds=60.0, coaches=BOTH)
+    made = recorder.keep(seconds=60.0, coaches=BOTH, started_at=time.time())
     recorder.failed("r3", "The disk is full.")
     page = review(size=size)
     page.emulate_media(color_scheme=scheme)
-    for where, ready in (("", "tbody tr"), ("#echoes", "select"), (f"#{made.id}", ".wave")):
+    # The list has fields, too: what is looked for is in one view only, or a page is judged while it changes.
+    for where, ready in (("", "tbody tr"), ("#echoes", ".echoes table"), (f"#{made.id}", ".wave")):
         page.goto(f"{page.url.partition('#')[0]}{where}")
-        expect(page.locator(ready).first).to_be_visible()
+        expect(page.locator(ready).first).to_be_visible(timeout=PATIENCE * 1000)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off"

@@ -5,6 +5,7 @@ const AHEAD = 0.25; // seconds off from which a track is set to the time, and no
 const CLOSE = 0.012; // seconds off that nobody hears
 const STEP_MS = 250; // between jumps of a key that is held: each may be a request for every track
 const PASSING = new Set(["ticket_expired", "ticket_invalid", "token_missing", "rate_limited"]); // helped by another ticket, or by waiting
+const AGAIN_MS = 10000; // until a ticket is asked for again that could not be had
 const SHARE = { caller: -0.35, agent: 0.35, coach: 0 }; // where in the stereo picture they are
 
 /** Lanes: what can be heard alone. The call's two channels are two of them. */
@@ -29,6 +30,8 @@ export class Player extends EventTarget {
   #timer = 0;
   #renewal = 0;
   #opening = null;
+  #token = null; // whose ticket it is: at its end the page may know him no more
+  #closed = false;
   #ready = null;
   #loaded = false;
   #at = 0;
@@ -138,6 +141,8 @@ export class Player extends EventTarget {
 
   close() {
     this.playing = this.#loaded = false;
+    this.#closed = true;
+    this.leave();
     clearInterval(this.#timer);
     clearTimeout(this.#rest);
     clearTimeout(this.#renewal);
@@ -152,11 +157,29 @@ export class Player extends EventTarget {
 
   /** A ticket for the audio: a cookie that came with it, since an audio element cannot send a token. */
   async ticket() {
+    this.#token = this.api.token;
     const opened = await this.api.ask("POST", `/recordings/${encodeURIComponent(this.recording)}/media`, { opening: this.#opening });
     this.#opening = opened.opening;
-    clearTimeout(this.#renewal);
+    if (this.#closed) return this.leave();
     const left = opened.expires_at * 1000 - Date.now();
-    this.#renewal = setTimeout(() => this.ticket().catch((error) => this.#fail(error)), Math.max(left / 2, 5000));
+    this.#renew(Math.max(left / 2, AGAIN_MS / 2));
+  }
+
+  /** Whoever uses this browser next has no ticket. */
+  leave() {
+    if (!this.#opening) return;
+    fetch(`/api/v1/recordings/${encodeURIComponent(this.recording)}/media`,
+      { method: "DELETE", headers: { Authorization: `Bearer ${this.#token}` }, keepalive: true }).catch(() => {});
+  }
+
+  /** Half of a ticket's time is left to have another: what cannot be reached now may be then. */
+  #renew(soon) {
+    clearTimeout(this.#renewal);
+    this.#renewal = setTimeout(() => this.ticket().catch((error) => {
+      if (this.#closed) return;
+      if (error?.retry) this.#renew(AGAIN_MS);
+      else this.#fail(error);
+    }), soon);
   }
 
   async #open() {

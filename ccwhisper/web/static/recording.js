@@ -1,4 +1,5 @@
 // One recording: its tracks under each other on one time line, what happened when, and what reviewers say of it.
+import { Comments } from "./comments.js";
 import { Player } from "./player.js";
 import { Marks, moment, people } from "./recordings.js";
 import { announce, duration, html, Icon, useDesk, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./ui.js";
@@ -117,38 +118,6 @@ function Transport({ player, sight, zoom, help }) {
   </div>`;
 }
 
-function Comment({ each, jump, change }) {
-  const [text, edit] = useState(null);
-  const save = (event) => {
-    event.preventDefault();
-    change("PUT", `/${each.id}`, { text }).then((done) => done && edit(null));
-  };
-  return html`<li>
-    <p><button type="button" class="plain at time" onClick=${() => jump(each.at)}>${duration(each.at)}</button>
-      <strong>${each.name}</strong> <span class="faint">${moment(each.created_at)}${each.edited_at ? ", edited" : ""}</span></p>
-    ${text === null ? html`<p class="said">${each.text}</p>` : html`<form onSubmit=${save}><label class="field"><span class="sr">Comment</span>
-      <textarea rows="2" maxlength="2000" value=${text} onInput=${(event) => edit(event.currentTarget.value)}></textarea></label>
-      <div class="buttons"><button type="submit" disabled=${!text.trim()}>Save</button><button type="button" onClick=${() => edit(null)}>Cancel</button></div></form>`}
-    ${each.own && text === null && html`<p class="own"><button type="button" class="plain" aria-label=${`Edit the comment at ${duration(each.at)}`} onClick=${() => edit(each.text)}>Edit</button>
-      <button type="button" class="plain" aria-label=${`Delete the comment at ${duration(each.at)}`} onClick=${() => change("DELETE", `/${each.id}`)}>Delete</button></p>`}
-  </li>`;
-}
-
-function Comments({ comments, player, change }) {
-  const [text, say] = useState("");
-  const submit = (event) => {
-    event.preventDefault();
-    if (text.trim()) change("POST", "", { at: Number(player.time.toFixed(1)), text }).then((done) => done && say(""));
-  };
-  return html`<section class="box comments" aria-label="Comments"><h2>Comments</h2>
-    ${comments.length ? html`<ul>${comments.map((each) => html`<${Comment} key=${each.id} each=${each} jump=${(at) => player.seek(at)} change=${change} />`)}</ul>` : html`<p class="faint">Nobody has said anything yet.</p>`}
-    <form onSubmit=${submit}><label class="field"><span>Comment at ${duration(player.time)}</span>
-      <textarea id="comment" rows="2" maxlength="2000" value=${text} onInput=${(event) => say(event.currentTarget.value)}
-        onKeyDown=${(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event)}></textarea></label>
-      <button type="submit" disabled=${!text.trim()}>Comment</button></form>
-  </section>`;
-}
-
 /** Whether a coach is in the call, or came back through a headset: of each coach and each side. */
 function Bleed({ content, jump }) {
   const { bleed } = content;
@@ -189,6 +158,7 @@ const KEYS = [
   ["+ −", "Zoom in, out"],
   ["C", "Comment at this moment"],
   ["Y", "Copy a link to this moment"],
+  ["Home", "To the beginning"],
   ["Esc", "Out of a field, then back to the list"],
   ["?", "These keys"],
 ];
@@ -236,7 +206,7 @@ function useKeys(does) {
   }, []);
 }
 
-function Sound({ api, detail, at, theme, change, say }) {
+function Sound({ api, detail, at, back, theme, change, say }) {
   const { recording, content } = detail;
   const player = useMemo(() => new Player(api, recording.id, content), [recording.id]);
   const [peaks, setPeaks] = useState(null);
@@ -245,7 +215,14 @@ function Sound({ api, detail, at, theme, change, say }) {
   usePlayer(player);
   const [sight, zoom] = useSight(player);
   const all = useMemo(() => moments(content), [content]);
-  useEffect(() => () => player.close(), [player]);
+  useEffect(() => {
+    const left = () => player.leave();
+    addEventListener("pagehide", left);
+    return () => {
+      removeEventListener("pagehide", left);
+      player.close();
+    };
+  }, [player]);
   useEffect(() => {
     if (at !== null) player.seek(at);
   }, [at]);
@@ -284,7 +261,7 @@ function Sound({ api, detail, at, theme, change, say }) {
     c: () => document.getElementById("comment")?.focus(),
     y: copy,
     "?": () => setHelp(true),
-    Escape: () => { location.hash = "#"; },
+    Escape: () => { location.hash = back; },
     lane: (number, shift) => {
       const lane = player.lanes[number - 1];
       if (lane) player.set(lane.key, shift ? { muted: !lane.muted } : { solo: !lane.solo });
@@ -294,7 +271,7 @@ function Sound({ api, detail, at, theme, change, say }) {
   const spansOf = (lane) => (lane.kind === "coach" ? content.coaches.filter((each) => each.session === lane.session).flatMap((each) => each.spans) : []);
   const flags = (content.bleed?.traces ?? []).filter((each) => each.flagged && each.at !== null)
     .map((each) => ({ at: each.at, kind: each.kind, text: each.kind === "routing" ? "Coach in the call" : `Echo ${each.level?.toFixed(0) ?? ""} dB` }));
-  const silent = content.coaches.filter((each) => each.track === null);
+  const silent = [...new Set(content.coaches.filter((each) => each.track === null).map((each) => each.name || each.coach))];
   const now = ((player.time - sight.from) / (sight.to - sight.from)) * 100;
   const file = (coaches) => `/api/v1/recordings/${encodeURIComponent(recording.id)}/file?coaches=${coaches}`;
   const download = async (coaches) => {
@@ -310,7 +287,7 @@ function Sound({ api, detail, at, theme, change, say }) {
   };
   return html`
     ${player.problem && html`<div class="notice" data-bad role="alert"><p>${player.problem}</p><button type="button" onClick=${() => player.play()}>Try again</button></div>`}
-    ${content.problems.map((each) => html`<div class="notice" key=${each.code}><p>${each.text}</p></div>`)}
+    ${content.problems.map((each, place) => html`<div class="notice" key=${place}><p>${each.text}</p></div>`)}
     <${Transport} player=${player} sight=${sight} zoom=${zoom} help=${() => setHelp(true)} />
     <section class="stack" aria-label="Tracks">
       <div class="line-of ruler" aria-hidden="true"><p class="head"></p><div class="track">${ticks(sight).map((each) => html`<span key=${each} class="tick time" style=${{ left: `${(100 * (each - sight.from)) / (sight.to - sight.from)}%` }}>${duration(each)}</span>`)}</div></div>
@@ -321,7 +298,7 @@ function Sound({ api, detail, at, theme, change, say }) {
       ${player.lanes.map((lane, place) => html`<${Lane} key=${lane.key} player=${player} lane=${lane} number=${place + 1} peaks=${peaks} sight=${sight} scheme=${scheme} spans=${spansOf(lane)} />`)}
       <div class="over" aria-hidden="true"><div class="track">${now >= 0 && now <= 100 && html`<span class="now" style=${{ left: `${now}%` }}></span>`}</div></div>
     </section>
-    ${!!silent.length && html`<p class="explains">Whispers of ${people(silent)} were not recorded.</p>`}
+    ${!!silent.length && html`<p class="explains">Whispers of <bdi>${silent.join(", ")}</bdi> were not recorded.</p>`}
     <div class="boxes">
       <section class="box moments" aria-label="What happened"><h2>What happened</h2>
         <ol>${all.map((each, place) => html`<li key=${place}><button type="button" class="plain" onClick=${() => jump(each.at)}><span class="time">${duration(each.at)}</span><${Icon} name=${SIGNS[each.kind] ?? "unknown"} /><span class="text">${each.text}${each.reply && html` <span class="faint">(${each.reply})</span>`}</span></button></li>`)}</ol></section>
@@ -344,7 +321,7 @@ const REASONS = {
   deleted: "The recording has been deleted.",
 };
 
-export function Recording({ api, id, at, theme }) {
+export function Recording({ api, id, at, back, theme }) {
   const [detail, setDetail] = useState(null);
   const [problem, setProblem] = useState(null);
   const [notice, setNotice] = useState(null);
@@ -372,14 +349,14 @@ export function Recording({ api, id, at, theme }) {
   const { recording, content } = detail;
   return html`<main class="recording">
     <header class="title">
-      <div class="grow"><h2><bdi>${people(recording.agents) || "Unknown agent"}</bdi> <span class="faint">and</span> <bdi>${recording.name || recording.number || "unknown"}</bdi></h2>
-        <p class="faint">${moment(recording.started_at)} · ${recording.queue ?? "no queue"}${recording.coaches.length ? html` · coached by <bdi>${people(recording.coaches)}</bdi>` : ""} <${Marks} recording=${{ ...recording, comments: 0 }} /></p></div>
+      <div class="grow"><h2><bdi>${people(recording.agents) || "Unknown agent"}</bdi> <span class="faint">and</span> <bdi class="few">${recording.name || recording.number || "unknown"}</bdi></h2>
+        <p class="faint">${moment(recording.started_at)} · <bdi>${recording.queue ?? "no queue"}</bdi>${recording.coaches.length ? html` · coached by <bdi>${people(recording.coaches)}</bdi>` : ""} <${Marks} recording=${{ ...recording, comments: 0 }} /></p></div>
       ${detail.deletable && html`<button type="button" data-bad onClick=${() => ask(true)}>Delete …</button>`}
     </header>
     ${notice && html`<div class="notice" data-bad=${notice.bad || undefined} role=${notice.bad ? "alert" : "status"}><p>${notice.text}</p>
       <button type="button" class="plain" aria-label="Dismiss" onClick=${() => setNotice(null)}><${Icon} name="leave" /></button></div>`}
     ${content && recording.state !== "deleted"
-      ? html`<${Sound} key=${id} api=${api} detail=${detail} at=${at} theme=${theme} change=${change} say=${say} />`
+      ? html`<${Sound} key=${id} api=${api} detail=${detail} at=${at} back=${back} theme=${theme} change=${change} say=${say} />`
       : html`<div class="empty"><p>${REASONS[recording.state]}</p>${recording.problem && html`<p><strong>${recording.problem.text}</strong></p>`}
         ${recording.state === "failed" && html`<p><button type="button" onClick=${retry}>Try again now</button></p>`}</div>`}
     ${sure && html`<${Sure} close=${() => ask(false)} remove=${remove} />`}

@@ -24,6 +24,12 @@ const local = (iso) => {
   return Number.isNaN(at.getTime()) ? "" : new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 };
 
+/** A year of five digits is no moment that there is; the service says so. */
+const instant = (value) => {
+  const at = new Date(value);
+  return Number.isNaN(at.getTime()) ? value : at.toISOString();
+};
+
 function filled(query) {
   const given = new URLSearchParams(query);
   const form = { ...NOTHING };
@@ -36,7 +42,7 @@ function asked(form) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(form)) {
     if (!String(value).trim()) continue;
-    query.set(name, name === "from" || name === "to" ? new Date(value).toISOString() : value.trim());
+    query.set(name, name === "from" || name === "to" ? instant(value) : value.trim());
   }
   return query.toString();
 }
@@ -86,8 +92,8 @@ function Rows({ rows }) {
     <tbody role="rowgroup">${rows.map((row) => html`<tr role="row" key=${row.id} data-state=${row.state}>
       ${cell("when", "When", html`<a href=${`#${encodeURIComponent(row.id)}`}><time datetime=${new Date(row.started_at * 1000).toISOString()}>${moment(row.started_at)}</time></a>`)}
       ${cell("agent", "Agent", html`<bdi>${people(row.agents)}</bdi>`)}
-      ${cell("party", "Caller", html`<bdi>${row.name || row.number}</bdi>${row.name && row.number && html` <bdi class="faint">${row.number}</bdi>`}`)}
-      ${cell("queue", "Queue", row.queue ?? html`<span class="faint">none</span>`)}
+      ${cell("party", "Caller", html`<bdi class="few">${row.name || row.number}</bdi>${row.name && row.number && html` <bdi class="faint">${row.number}</bdi>`}`)}
+      ${cell("queue", "Queue", row.queue !== null ? html`<bdi class="clip" title=${row.queue}>${row.queue}</bdi>` : html`<span class="faint">none</span>`)}
       ${cell("length", "Length", row.duration === null ? "" : html`<span class="time">${duration(row.duration)}</span>`)}
       ${cell("coaches", "Coached by", html`<bdi>${people(row.coaches)}</bdi> ${row.modes.map((mode) => html`<span key=${mode} class="chip" data-mode=${mode}><${Icon} name=${mode} />${MODES[mode]?.name ?? mode}</span> `)}`)}
       ${cell("marks", "To know", html`<${Marks} recording=${row} />${row.problem && html`<span class="faint"> ${row.problem.text}</span>`}`)}

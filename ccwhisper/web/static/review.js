@@ -66,7 +66,7 @@ function App({ api }) {
     </header>
     ${!may
       ? html`<main><p class="empty">This token does not permit to review recordings.</p></main>`
-      : here.view === "one" ? html`<${Recording} key=${here.id} api=${api} id=${here.id} at=${here.at} theme=${theme} />`
+      : here.view === "one" ? html`<${Recording} key=${here.id} api=${api} id=${here.id} at=${here.at} back=${last} theme=${theme} />`
       : here.view === "echoes" ? html`<${Echoes} api=${api} />`
       : html`<${Recordings} api=${api} query=${here.query} />`}
   </div>`;
