@@ -291,15 +291,28 @@ def test_a_transfer_and_a_take_over_stay_in_one_recording(stage: Stage, tmp_path
     carla.take_over()
     wait_until("carla has the caller", lambda: carla.view()["phase"] == "ended", 10)
     third = talked()
+    [taken] = wait_until("the call is hers", lambda: [each for each in stage.calls() if hers(each, carla)], 10)
+    now = replace(scene, id=taken["id"])
+    assert ask(stage, now, "pause")["paused"]
+    card = talked()
+    assert not ask(stage, now, "resume")["paused"]
+    fourth = talked()
     tape.over(scene)
+    assert [max(side.values()) < CLEAN for side in tape.heard(*card)] == [True, True]
     same = _same_pitch(stage, "caller")
-    for stretch, hears in ((first, ["agent"]), (second, ["colleague", "carla"]), (third, ["carla"])):
+    alone = [(third, ["carla"]), (fourth, ["carla"])]
+    for stretch, hears in ((first, ["agent"]), (second, ["colleague", "carla"]), *alone):
         said, heard = tape.heard(*stretch)
         heard_alone(said, "caller", *same)
         heard_alone(heard, *hears)
     tape.only_whispers(carla, 2)
     assert [line["agent"] for line in tape.lines("party")] == ["1001", "1002", "carla"]
     assert [line["reason"] for line in tape.lines("left")] == ["taken_over"]
+
+
+def hers(call: dict[str, Any], coach: Coach) -> bool:
+    """Whether a coach has taken it over."""
+    return [each["agent"] for each in call["agents"]] == [coach.name]
 
 
 def test_a_service_that_dies_and_starts_again_goes_on_with_it(stage: Stage, tmp_path: Path) -> None:
