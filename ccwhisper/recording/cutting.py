@@ -21,7 +21,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from ccwhisper.coaching.errors import CoachingError, NotFound, Unavailable
-from ccwhisper.recording.places import Place, PlaceError
+from ccwhisper.recording.places import Place, PlaceError, digest
 from ccwhisper.recording.result import Result
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ AT_A_TIME: Final = 2
 
 SECONDS: Final = 120.0
 """How long one may take: cutting copies, and decodes nothing."""
+
+STALE: Final = 3600.0
+"""Seconds after which what is not finished never will be: who began it has died."""
 
 LATELY: Final = 10_000
 """Deletions that are remembered: what was being cut meanwhile goes, too."""
@@ -81,8 +84,9 @@ class Cutting:
         names = [each for each in (result.file, result.peaks, str(Path(result.file).with_suffix(".json"))) if each]
 
         def gone() -> None:
-            for each in self._folder.glob(f"{result.id}.*"):
-                each.unlink(missing_ok=True)
+            for pattern in (f"{result.id}.*", f".{result.id}.*"):  # what is being cut is hidden
+                for each in self._folder.glob(pattern):
+                    each.unlink(missing_ok=True)
             for name in names:
                 self._archive.remove(name)
 
@@ -139,12 +143,22 @@ class Cutting:
         def fetched(_: Result, to: Path) -> None:
             if not _asked(lambda: self._archive.fetch(name, to)):
                 raise NotFound("file_not_found", "The recording's file is not in the archive.")
+            if what == "whole" and _asked(lambda: digest(to)) != result.sha256:
+                logger.error("the archive gives back something else for recording %s", result.id)
+                raise Unavailable("archive_unavailable", "The archive of recordings gives back something else.")
 
         return _asked(local) or self._kept(result, what, fetched)
 
     def _tidy(self, fresh: Path) -> None:
         """What was asked for longest ago goes, until there is room. Who reads it reads on: the file is only unnamed."""
-        found = [(each, each.stat()) for each in self._folder.iterdir() if not each.name.endswith(".part")]
+        found = []
+        for each in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # finished meanwhile, or deleted
+                about = each.stat()
+                if not each.name.endswith(".part"):
+                    found.append((each, about))
+                elif time.time() - about.st_mtime > STALE:
+                    each.unlink()
         size = sum(about.st_size for _, about in found)
         for each, about in sorted(found, key=lambda it: it[1].st_atime_ns):
             if size <= self._largest:

@@ -299,6 +299,35 @@ def test_cuttings_are_bounded_and_the_one_that_nobody_asks_for_goes_first(servic
     assert rita.raw(f"/recordings/{one.id}/tracks/1").status == 200
 
 
+def test_what_a_service_that_died_was_cutting_goes(service: Service, one: Result, rita: Reviewer) -> None:
+    """Also with the recording: it may be hidden, and whole."""
+    rita.raw(f"/recordings/{one.id}/tracks/0")
+    folder = service.folder / "cuttings"
+    parts = [folder / f"{begin}another.0.call.9.part{end}" for begin, end in (("", ""), (".", ".part"))]
+    mine = [folder / f"{begin}{one.id}.0.call.9.part{end}" for begin, end in (("", ""), (".", ".part"))]
+    for path in (*parts, *mine):
+        path.write_bytes(b"sound")
+    rita.raw(f"/recordings/{one.id}/tracks/1")
+    assert all(path.exists() for path in parts), "somebody may be cutting it"
+    for path in parts:
+        os.utime(path, (0.0, 0.0))
+    rita.raw(f"/recordings/{one.id}/file?coaches=no")
+    assert not any(path.exists() for path in parts)
+    service.run(lambda: service.shelves.files.delete(one))
+    assert list(folder.iterdir()) == []
+
+
+def test_what_an_archive_elsewhere_gives_back_is_what_was_kept(service: Service, one: Result, rita: Reviewer) -> None:
+    service.shelves.archive.remote = True
+    path = service.shelves.archive.folder / one.file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+    answer = rita.raw(f"/recordings/{one.id}/file")
+    assert (answer.status, code(answer)) == (503, "archive_unavailable")
+    path.write_bytes(whole)
+    assert rita.raw(f"/recordings/{one.id}/file").body == whole
+
+
 def test_the_service_goes_on_while_somebody_waits_for_a_track(service: Service, rita: Reviewer) -> None:
     """Cutting is another process: beside it, requests are answered."""
     one = made(service, seconds=120.0)
