@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from ccwhisper.bench._child import Child
 from ccwhisper.proof.node import PrivateNode, default_conf
 from ccwhisper.proof.phones import Phone, PhoneBank, PhoneCall
 from ccwhisper.proof.service import Api, ServiceProcess
@@ -86,7 +85,7 @@ class Task:
     coached: bool = True
 
 
-class Crowd:
+class Crowd(Child):
     """The process, from outside."""
 
     def __init__(self, node: PrivateNode, service: ServiceProcess, count: int, *, coached: bool = True) -> None:
@@ -96,53 +95,14 @@ class Crowd:
             token = service.token(f"coach{each}", devices=[f"{coach}@{node.domain}"])
             secrets = (node.phone_secret(agent), node.phone_secret(coach))
             calls.append((NUMBER.format(each), agent, secrets[0], coach, secrets[1], token))
-        self._task = Task(node.host, node.domain, node.trunk_port, node.phones_port, service.url, calls, coached)
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._ask(asdict(self._task))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            return
-        process.stdin.close()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._process is None:
-            raise RuntimeError("the crowd was not started")
-        return self._process.pid
+        task = Task(node.host, node.domain, node.trunk_port, node.phones_port, service.url, calls, coached)
+        super().__init__(__name__, asdict(task))
 
     def be(self, count: int) -> dict[str, Any]:
         """Have `count` calls up, each with its coach whispering if they are coached. Returns what the phones counted so
         far: sent, received, lost, late_ms, skipped. Raises RuntimeError when they cannot."""
-        return self._ask(count)
-
-    def _ask(self, what: object) -> dict[str, Any]:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise RuntimeError("the crowd was not started")
-        process.stdin.write(json.dumps(what) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the process of the load has ended")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        found: dict[str, Any] = self.ask(count)
+        return found
 
 
 class Callers:

@@ -16,14 +16,12 @@ import asyncio
 import fractions
 import json
 import re
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -31,6 +29,7 @@ from simple_websocket import AioClient, ConnectionClosed
 from sipmessage import Request, Response
 
 from ccwhisper.bench import Missing
+from ccwhisper.bench._child import Child
 from ccwhisper.bench._crowd import AGENT, people
 from ccwhisper.bench._speech import RATE, voice
 from ccwhisper.proof.service import Api, ServiceProcess
@@ -62,57 +61,17 @@ class Task:
     coaches: list[tuple[str, str]]
 
 
-class Laptops:
+class Laptops(Child):
     """The process, from outside."""
 
     def __init__(self, service: ServiceProcess, host: str, count: int) -> None:
         coaches = [(AGENT.format(each), service.token(f"coach{each}", devices=[])) for each in people(count)]
-        self._task = Task(service.url, host, coaches)
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._ask(asdict(self._task))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            return
-        process.stdin.close()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._process is None:
-            raise RuntimeError("the coaches were not started")
-        return self._process.pid
+        super().__init__(__name__, asdict(Task(service.url, host, coaches)))
 
     def be(self, count: int) -> int:
         """Have `count` coaches whisper, each to an agent whose call is up. Returns how many packets from the switch the
         one of them has got who has got the fewest; 0 without any. Raises RuntimeError when they cannot."""
-        return int(self._ask(count))
-
-    def _ask(self, what: object) -> Any:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise RuntimeError("the coaches were not started")
-        process.stdin.write(json.dumps(what) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the process of the coaches has ended")
-        return json.loads(line)
+        return int(self.ask(count))
 
 
 def encoded(seed: int, seconds: float = 20.0) -> list[av.Packet[Any]]:

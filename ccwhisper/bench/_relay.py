@@ -12,13 +12,13 @@ import json
 import random
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
+
+from ccwhisper.bench._child import Child
 
 HEADERS: Final = 28
 """Bytes of an IPv4 header without options and a UDP header (RFC 791, RFC 768)."""
@@ -51,39 +51,26 @@ def kbits(counts: dict[int, int], since: int, until: int) -> list[float]:
     return [counts.get(second, 0) * 8 / 1000 for second in range(first, last)]
 
 
-class Relay:
+class Relay(Child):
     """The process, from outside. One call at a time: `lead` it through, and it is counted anew."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+        super().__init__(__name__)
 
     def lead(self, port: int) -> tuple[int, int]:
         """A call whose other end is this port of the switch. Returns the port for the page, and that for the switch."""
-        page, switch = self._ask({"lead": port})
+        page, switch = self.ask({"lead": port})
         return page, switch
 
     def lose(self, share: float) -> None:
         """Lose this share of the RTP to the switch from now on."""
-        self._ask({"lose": share})
+        self.ask({"lose": share})
 
     def counts(self) -> tuple[Counts, Counts]:
         """To the switch, and to the page."""
         up, down = (
             Counts({int(second): size for second, size in each["sizes"].items()}, each["rtp"], each["lost"])
-            for each in self._ask({"counts": True})
+            for each in self.ask({"counts": True})
         )
         return up, down
 
@@ -91,14 +78,6 @@ class Relay:
         """kbit/s to the switch in each whole second since then, in ns of CLOCK_MONOTONIC."""
         until = time.monotonic_ns()
         return kbits(self.counts()[0].sizes, since, until)
-
-    def _ask(self, what: dict[str, Any]) -> Any:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise RuntimeError("the relay was not started")
-        process.stdin.write(json.dumps(what) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
 
 
 class Way:

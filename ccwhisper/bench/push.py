@@ -8,17 +8,14 @@ show that it works, with numbers too few to be figures.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from ccwhisper.bench import Figure
+from ccwhisper.bench._child import Child
 from ccwhisper.bench._process import cpu_seconds, resident_mib
 from ccwhisper.bench.simulator import Node, say, until
 from ccwhisper.coaching.model import call_id
@@ -41,45 +38,17 @@ class Plan:
 QUICK: Final = Plan(calls=20, pages=5, seconds=2, sleepers=2)
 
 
-class Pages:
+class Pages(Child):
     """The clients' process."""
 
     def __init__(self, service: ServiceProcess, count: int, sleepers: int) -> None:
         tokens = [service.token(f"supervisor{each}") for each in range(count + sleepers)]
-        self._asked = {"url": service.url, "tokens": tokens, "sleepers": sleepers}
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ccwhisper.bench._pages"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._say(self._asked)
-        self._hear()
-        return self
+        super().__init__("ccwhisper.bench._pages", {"url": service.url, "tokens": tokens, "sleepers": sleepers})
 
     def result(self, said: list[tuple[int, str, bool]]) -> dict[str, Any]:
         """How late each page heard of what was said."""
-        self._say({"said": said})
-        return self._hear()
-
-    def _say(self, what: object) -> None:
-        if self._process is None or self._process.stdin is None:
-            raise RuntimeError("the pages have not started")
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-
-    def _hear(self) -> dict[str, Any]:
-        if self._process is None or self._process.stdout is None:
-            raise RuntimeError("the pages have not started")
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+        found: dict[str, Any] = self.ask({"said": said})
+        return found
 
 
 def run() -> list[Figure]:
