@@ -93,6 +93,7 @@ def test_what_is_deleted_stays_deleted(listed: Recordings) -> None:
     entry, found = listed.one("r1")
     assert (entry.state, entry.number, entry.name, found) == ("deleted", "", "", None)
     assert (entry.queue, entry.agents, entry.coaches) == ("support@default", (Person("1001", "Ada"),), ())
+    assert (entry.duration, entry.modes, entry.routing, entry.acoustic) == (None, (), None, None)
     assert listed.comments("r1") == ()
     assert ids(listed) == []
     assert ids(listed, state="deleted") == ["r1"]
