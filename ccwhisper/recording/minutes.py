@@ -9,7 +9,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching import notices
 from ccwhisper.coaching.model import Call, CallId, NodeName, Session, SessionId, State
 from ccwhisper.coaching.moment import Moment
-from ccwhisper.coaching.recorded import Recording, RecordingId, recording_of
+from ccwhisper.coaching.recorded import Mark, Recording, RecordingId, call_file, recording_of
 from ccwhisper.recording import journal
 
 Minute = tuple[RecordingId, journal.Line]
@@ -23,10 +23,13 @@ def minutes(moment: Moment, now: Callable[[NodeName], float]) -> Iterator[Minute
         return
     for effect in moment.effects:
         if isinstance(effect, fx.RecordCall):
-            yield _start(effect, after, now(effect.node))
+            yield _start(effect.mark, effect.node, effect.leg, after, now(effect.node))
     for leg, recording in after.recordings.items():
         had = before.recordings.get(leg)
         if recording is not had and recording.live:
+            if had is None and isinstance(moment.event, ev.NodeSynced):
+                # The service that began it may have died, or had no room on its disk, before it was written.
+                yield _start(recording.mark, recording.node, leg, after, now(recording.node))
             yield from _changed(had if had and had.id == recording.id else None, recording, after, now(recording.node))
     yield from _holds(before, after, now)
     for session in {**before.sessions, **after.sessions}:
@@ -66,13 +69,10 @@ def _said(moment: Moment, now: Callable[[NodeName], float]) -> Iterator[Minute]:
             yield recording, journal.Problem(at, "not_recorded", fact.why, fact.file)
 
 
-def _start(effect: fx.RecordCall, after: State, at: float) -> Minute:
-    mark = effect.mark
-    call = after.calls[mark.call]
-    return mark.id, journal.Start(
-        at, mark.id, effect.node, effect.leg, effect.file, mark.queue, call.direction, call.number, call.name,
-        mark.whispers.value,
-    )  # fmt: skip
+def _start(mark: Mark, node: NodeName, leg: str, after: State, at: float) -> Minute:
+    call = after.calls.get(mark.call)
+    who = (call.direction, call.number, call.name) if call else ("", "", "")
+    return mark.id, journal.Start(at, mark.id, node, leg, call_file(mark.id), mark.queue, *who, mark.whispers.value)
 
 
 def _changed(had: Recording | None, recording: Recording, after: State, at: float) -> Iterator[Minute]:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ccwhisper.recording import journal, scribe
 from ccwhisper.recording.minutes import Minute, minutes
 from ccwhisper.recording.scribe import Clocks, Scribe
 from tests.unit.test_recordings import call_up, centre, only
-from tests.unit.world import NODE, World, agent_leg, coach
+from tests.unit.world import NODE, World, agent_leg, coach, on_switch
 
 pytestmark = pytest.mark.unit
 
@@ -179,6 +180,21 @@ def test_calls_that_are_not_recorded_leave_nothing() -> None:
     world.mode(session, Mode.WHISPER)
     world.feed(ev.Held(NODE, "a1"))
     assert world.noted == []
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_start_that_was_never_written_is_written_by_the_next_service(moved: bool) -> None:
+    world = noted()
+    call_up(world)
+    first = world.of(journal.Start)[0]
+    if moved:  # the caller is between two agents
+        world.unbridge("a1", "c1")
+    fresh = replace(world, now=world.now + 1, state=State(), effects=[], pending=[])
+    fresh.noted = []
+    fresh.feed(ev.NodeSynced(NODE, tuple(on_switch(world))))
+    who = {"direction": "", "number": "", "name": ""} if moved else {}
+    assert fresh.of(journal.Start) == [replace(first, at=SWITCH + 101, **who)]
+    assert fresh.told()[0] == "start"
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
