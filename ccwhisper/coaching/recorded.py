@@ -27,7 +27,7 @@ class Whispers(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the caller's leg carries in `ccw_recording`: enough for a service that just started to go on."""
+    """What the caller's leg carries in a variable: enough for a service that just started to go on."""
 
     id: RecordingId
     number: int

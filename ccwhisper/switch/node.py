@@ -74,6 +74,7 @@ class SwitchNode:
         self.name = address.name
         self._folder = address.recordings
         self._settings = settings
+        self._marked = records.marked(settings.installation)
         self._post: ev.Post = lambda _fact, _at=None: None
         self._queue: Queue[tuple[int, fx.SwitchEffect]] = Queue()
         self._generation = 0
@@ -334,7 +335,7 @@ class SwitchNode:
         before = self._buffer(effect.leg) if effect.buffer else []
         start = recording.start(effect.leg, self._folder, effect.file, "call")
         mask = recording.mask(effect.leg, self._folder, effect.file, masked=True)
-        mark = cmd.uuid_setvar(effect.leg, records.RECORDING, records.dump_mark(effect.mark))
+        mark = cmd.uuid_setvar(effect.leg, self._marked, records.dump_mark(effect.mark))
         commands = [*before, start, *([mask] if effect.masked else []), mark]
         for command, result in zip(commands, self.link.pipeline(commands), strict=True):
             if isinstance(result, SwitchError) and (command is start or not isinstance(result, CommandRefused)):
@@ -355,7 +356,7 @@ class SwitchNode:
 
     @_do.register
     def _remember_recording(self, effect: fx.RememberRecording) -> None:
-        self.link.api(cmd.uuid_setvar(effect.leg, records.RECORDING, records.dump_mark(effect.mark)))
+        self.link.api(cmd.uuid_setvar(effect.leg, self._marked, records.dump_mark(effect.mark)))
 
     @_do.register
     def _narrow(self, effect: fx.Narrow) -> None:

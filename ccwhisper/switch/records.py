@@ -12,8 +12,8 @@ On a leg that has dialled in and is not a coach's yet, the dialplan writes two:
 
 On a caller's leg that is recorded there is one, on that of a coach who has taken a call over another:
 
-    ccw_recording  the Mark as JSON in base64url
-    ccw_party      the Party likewise, with the installation's id
+    ccw_recording_…  the Mark as JSON in base64url; after it, of whose recording (`marked`)
+    ccw_party        the Party likewise, with the installation's id
 
 Headers of an INVITE become `variable_sip_*` only, so a caller cannot write these.
 """
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from types import MappingProxyType
@@ -35,7 +36,7 @@ from ccwhisper.coaching.recorded import Mark, Whispers, recording_of
 
 ROLE, LEASE, SESSION, GATE = "ccw_role", "ccw_lease", "ccw_session", "ccw_gate"
 DIALIN, WANTED = "ccw_dialin", "ccw_wanted"
-RECORDING, PARTY = "ccw_recording", "ccw_party"
+PARTY = "ccw_party"
 COACH = "coach"
 
 _ENUMS: Mapping[str, type[Gate] | type[Mode] | type[Talk] | type[Follow] | type[Whispers]] = {
@@ -70,6 +71,12 @@ def _plain(text: str) -> Any:
 def dump_mark(mark: Mark) -> str:
     """The mark of a recording as one word of URL-safe characters."""
     return _word(asdict(mark) | {"whispers": mark.whispers.value})
+
+
+def marked(installation: str) -> str:
+    """The variable of an installation's recordings: another one may record the same leg, and is to leave them alone.
+    The id itself is as good as a password, and is on coaches' legs only."""
+    return f"ccw_recording_{hashlib.sha256(installation.encode()).hexdigest()[:12]}"
 
 
 def load_mark(text: str) -> Mark | None:

@@ -145,7 +145,7 @@ def leg_of(dump: Mapping[str, str], installation: str, peer: str | None = None) 
         is_coach=ours,
         dialin=get(f"variable_{records.DIALIN}"),
         wanted=_text(get(f"variable_{records.WANTED}")),
-        recording=records.load_mark(get(f"variable_{records.RECORDING}", "")),
+        recording=records.load_mark(get(f"variable_{records.marked(installation)}", "")),
         party=records.load_party(get(f"variable_{records.PARTY}", ""), installation),
     )
 

@@ -52,7 +52,7 @@ def test_a_callers_leg_has_its_buffer_before_it_is_recorded_and_its_mark_after(b
     assert start.startswith(f"api uuid_record c1 start /srv/raw/{CALL} 0 {{RECORD_STEREO=true,RECORD_READ_ONLY=false,")
     assert "RECORD_HANGUP_ON_ERROR=false" in start, "whatever the leg's own variables say"
     assert " " not in start[start.index("{") :]
-    assert mark == f"api uuid_setvar c1 ccw_recording {records.dump_mark(MARK)}"
+    assert mark == f"api uuid_setvar c1 {records.marked(OURS)} {records.dump_mark(MARK)}"
     assert bench.kept == []
     assert bench.do(fx.RecordCall("n", "c1", CALL, MARK, buffer=False)) == [start, mark]
     silent = bench.do(fx.RecordCall("n", "c1", CALL, MARK, buffer=False, masked=True))
@@ -79,7 +79,7 @@ def test_small_effects(bench: Bench) -> None:
     assert bench.do(fx.MaskTrack("n", "k1", TRACK, masked=True)) == [MASK]
     assert bench.do(fx.MaskTrack("n", "k1", TRACK, masked=False)) == [UNMASK]
     assert bench.do(fx.StopTrack("n", "k1", TRACK)) == [f"api uuid_record k1 stop /srv/raw/{TRACK}"]
-    mark = f"api uuid_setvar c1 ccw_recording {records.dump_mark(MARK)}"
+    mark = f"api uuid_setvar c1 {records.marked(OURS)} {records.dump_mark(MARK)}"
     assert bench.do(fx.RememberRecording("n", "c1", MARK)) == [mark]
     first, marks, bridge = bench.do(fx.ConnectCaller("n", "s1", "k1", "c1", PARTY, TRACK))
     assert first == f"api uuid_record k1 stop /srv/raw/{TRACK}", "what he says from now on is in the call's"
@@ -139,7 +139,9 @@ def test_events_become_facts_for_our_files_alone() -> None:
 
 def test_a_leg_brings_its_mark_back() -> None:
     for mark in (MARK, Mark(ID, 2, "call", None, 16000, Whispers.OFF, 'Ünïcode "x" \\', "policy")):
-        leg = leg_of({"Unique-ID": "c1", "variable_ccw_recording": records.dump_mark(mark)}, OURS)
+        dump = {"Unique-ID": "c1", f"variable_{records.marked(OURS)}": records.dump_mark(mark)}
+        leg = leg_of(dump, OURS)
+        assert leg_of(dump, "another installation").recording is None, "that records the same leg"
         assert leg.recording == mark
     for nonsense in ("", "x", "e30", records.dump_mark(MARK)[:-9]):
         assert records.load_mark(nonsense) is None
