@@ -81,6 +81,8 @@ class Client:
                     raise _refusal(response.status, json.loads(response.read()))
                 while piece := response.read1(65536):
                     yield piece
+                if response.length:  # of what was announced: the library says nothing of it
+                    raise http.client.IncompleteRead(b"", response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             self._distrusted(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,24 @@ def test_files_of_it(one: Result, run: Run, tmp_path: Path) -> None:
     assert run("export", one.id, str(tmp_path / "no"), "--track", "1", "--without-coaches").returncode == 2
     assert run("export", one.id, str(tmp_path / "no" / "where")).returncode == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mp4", "coach.mp4", "whole.mp4"]
+
+
+def test_a_file_that_broke_off_is_none(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        done = ran("recording", "export", "r1", str(tmp_path / "r1.mp4"), "--url", url, env=environment(None))
+        thread.join()
+    assert (done.returncode, "broke off" in done.stderr) == (6, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_that_could_not_be_made(service: Service, one: Result, run: Run) -> None:
