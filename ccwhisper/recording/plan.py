@@ -91,7 +91,8 @@ class _Stay:
 class _Reading:
     def __init__(self, journal: log.Journal) -> None:
         self._start = journal.start
-        self._lines = sorted(journal.lines, key=lambda line: line.at)  # two writers of a pipeline may cross
+        in_order = sorted(journal.lines, key=lambda line: line.at)  # two writers of a pipeline may cross
+        self._lines = list(_news(in_order))
         self._problems: list[Problem] = []
         if journal.torn:
             self._problem("journal_torn", f"{journal.torn} lines of the journal cannot be read")
@@ -224,6 +225,19 @@ class _Reading:
             if found is not None:
                 kind, text = found
                 yield Chapter(self._at(line.at), kind, text, getattr(line, "session", None))
+
+
+def _news(lines: Iterable[log.Line]) -> Iterator[log.Line]:
+    """Without what a service that has started again has said once more: who is in the call, and whether it is
+    paused."""
+    last: dict[type[log.Line], object] = {log.Pause: False}
+    for line in lines:
+        if isinstance(line, log.Party | log.Pause):
+            said = (line.agent, line.call) if isinstance(line, log.Party) else line.paused
+            if last.get(type(line)) == said:
+                continue
+            last[type(line)] = said
+        yield line
 
 
 def _chapter(line: log.Line, coach: str) -> tuple[str, str] | None:

@@ -73,6 +73,25 @@ def test_spans_are_those_of_any_open_gate(tape: Tape) -> None:
     assert found.chapters[-1] == Chapter(9.0, "taken_over", "Carl takes over", "s1")
 
 
+def test_what_is_said_again_after_a_restart_is_no_news(tape: Tape) -> None:
+    tape.say(
+        log.Party(1.0, "ana", "Ana", "c1"),
+        log.Pause(2.0, True, "Carla"),
+        log.Party(3.0, "ana", "Ana", "c1"),
+        log.Pause(3.0, True, "Carla"),
+        log.Pause(4.0, False, ""),
+        log.Pause(5.0, False, ""),
+        log.Party(6.0, "ben", "Ben", "c2"),
+        log.Party(7.0, "ana", "Ana", "c1"),
+    )
+    found = planned(tape)
+    parties = [(each.agent, each.start) for each in found.agents]
+    assert parties[-3:] == [("ana", 1.0), ("ben", 6.0), ("ana", 7.0)], "who comes back does"
+    assert found.pauses == (Span(2.0, 4.0),)
+    kinds = [each.kind for each in found.chapters if each.at >= 1.0]
+    assert kinds == ["party", "pause", "resume", "party", "party"]
+
+
 def test_a_gate_that_nobody_closed_is_open_to_the_end(tape: Tape) -> None:
     tape.coach("s1", 1.0, [])
     tape.say(log.Gate(11.0, "s1", "agent"))
