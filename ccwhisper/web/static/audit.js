@@ -1,5 +1,6 @@
 // The audit trail: who did what to whom, or was refused it.
 import { Pager, usePages } from "./pager.js";
+import { Search } from "./search.js";
 import { html, useEffect, useRef, useState } from "./ui.js";
 
 const WORDS = ["actor", "agent", "call", "action", "text"];
@@ -9,57 +10,14 @@ const ACTIONS = ["start", "listen", "ask", "mode", "talk", "mute", "unmute", "pr
 const NOTHING = { from: "", to: "", refused: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
 const SHORT = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-/** A moment as a datetime-local control has it, in the reader's own time zone. */
-const local = (iso) => {
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-};
-
-/** The address's query as what is in the form, and back as parameters of the API. */
-function filled(query) {
-  const given = new URLSearchParams(query);
-  const form = { ...NOTHING };
-  for (const name of Object.keys(form)) form[name] = given.get(name) ?? "";
-  for (const name of ["from", "to"]) form[name] = form[name] && local(form[name]);
-  return form;
-}
-
-function asked(form) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(form)) {
-    if (!String(value).trim()) continue;
-    query.set(name, name === "from" || name === "to" ? new Date(value).toISOString() : value.trim());
-  }
-  return query;
-}
-
-function Search({ query, search }) {
-  const [form, setForm] = useState(() => filled(query));
-  const [more, setMore] = useState(false); // where there is little room
-  const shown = useRef(query);
-  useEffect(() => {
-    if (shown.current !== query) setForm(filled(query)); // by a link, or back; what is being typed stays
-    shown.current = query;
-  }, [query]);
-  const change = (event) => setForm({ ...form, [event.currentTarget.name]: event.currentTarget.value });
-  const field = (name, title, more = {}) => html`<label class="field"><span>${title}</span>
-    <input name=${name} value=${form[name]} maxlength="128" autocomplete="off" spellcheck="false" onInput=${change} ...${more} /></label>`;
-  return html`<form class="tools filter" role="search" data-more=${more || undefined} onSubmit=${(event) => { event.preventDefault(); search(asked(form).toString()); }}>
-    ${field("text", "Anywhere", { type: "search", id: "audit-text" })}
-    ${field("actor", "Who")}
-    ${field("agent", "Agent")}
-    ${field("call", "Call")}
-    ${field("action", "Action", { list: "actions" })}
-    <datalist id="actions">${ACTIONS.map((each) => html`<option key=${each} value=${each} />`)}</datalist>
-    <label class="field"><span>Outcome</span><select name="refused" value=${form.refused} onChange=${change}>
-      <option value="">All</option><option value="false">Done</option><option value="true">Refused</option></select></label>
-    ${field("from", "From", { type: "datetime-local", maxlength: undefined })}
-    ${field("to", "Before", { type: "datetime-local", maxlength: undefined })}
-    <div class="buttons"><button type="submit" class="main">Search</button>
-      <button type="button" class="unfold" aria-expanded=${more} onClick=${() => setMore(!more)}>Filters</button>
-      <button type="button" onClick=${() => { setForm(NOTHING); search(""); }}>Clear</button></div>
-  </form>`;
-}
+const fields = ({ field, choice }) => html`
+  ${field("text", "Anywhere", { type: "search", id: "audit-text" })}
+  ${field("actor", "Who")}
+  ${field("agent", "Agent")}
+  ${field("call", "Call")}
+  ${field("action", "Action", { list: "actions" })}
+  <datalist id="actions">${ACTIONS.map((each) => html`<option key=${each} value=${each} />`)}</datalist>
+  ${choice("refused", "Outcome", [["", "All"], ["false", "Done"], ["true", "Refused"]])}`;
 
 /** What a policy was and is, of the keys that differ. */
 function Change({ detail }) {
@@ -167,7 +125,7 @@ export function Audit({ api, here }) {
     api.download(`/audit/export?${wanted}`).catch((error) => setProblem(error.message)).finally(() => setBusy(false));
   };
   return html`<main class="audit" aria-busy=${busy}>
-    <${Search} query=${query} search=${search} />
+    <${Search} nothing=${NOTHING} fields=${fields} query=${query} search=${search} />
     <${Pager} list=${list}>
       <span class="gap"></span>
       <button type="button" disabled=${busy} onClick=${() => save("csv")}>Export CSV</button>

@@ -1,5 +1,6 @@
 // One recording: its tracks under each other on one time line, what happened when, and what reviewers say of it.
 import { Comments } from "./comments.js";
+import { Help } from "./help.js";
 import { Player } from "./player.js";
 import { Marks, moment, people } from "./recordings.js";
 import { announce, duration, html, Icon, useDesk, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./ui.js";
@@ -66,6 +67,7 @@ function Lane({ player, lane, number, peaks, sight, scheme, spans }) {
   const heard = player.heard(lane);
   const place = (at) => `${(100 * (at - sight.from)) / (sight.to - sight.from)}%`;
   const level = player.playing ? player.level(lane.key) : 0;
+  const shaded = useMemo(() => spans.map((span) => html`<span key=${span.start} class="span" style=${{ left: place(span.start), width: `calc(${place(span.end)} - ${place(span.start)})` }}></span>`), [spans, sight]);
   return html`<div class="lane" role="group" aria-label=${lane.name} data-kind=${lane.kind} data-heard=${heard || undefined}>
     <div class="head">
       <p class="name"><span class="clip"><bdi>${lane.name}</bdi></span><span class="faint">${{ caller: "caller", agent: "agent", coach: "coach" }[lane.kind]}</span></p>
@@ -80,7 +82,7 @@ function Lane({ player, lane, number, peaks, sight, scheme, spans }) {
       const box = event.currentTarget.getBoundingClientRect();
       player.seek(sight.from + ((event.clientX - box.left) / box.width) * (sight.to - sight.from));
     }}>
-      ${spans.map((span) => html`<span key=${span.start} class="span" style=${{ left: place(span.start), width: `calc(${place(span.end)} - ${place(span.start)})` }}></span>`)}
+      ${shaded}
       <${Wave} values=${peaks?.channels.get(lane.key)} interval=${peaks?.interval} sight=${sight} scheme=${scheme} kind=${lane.kind} faded=${!heard} />
     </div>
   </div>`;
@@ -162,16 +164,6 @@ const KEYS = [
   ["Esc", "Out of a field, then back to the list"],
   ["?", "These keys"],
 ];
-
-function Help({ close }) {
-  const box = useRef(null);
-  useEffect(() => box.current.showModal(), []);
-  return html`<dialog ref=${box} class="help" aria-labelledby="help-title" onClose=${close}>
-    <h2 id="help-title">Keys</h2>
-    <dl>${KEYS.map(([key, does]) => html`<div key=${key}><dt>${key}</dt><dd>${does}</dd></div>`)}</dl>
-    <button type="button" class="plain" onClick=${() => box.current.close()}>Close</button>
-  </dialog>`;
-}
 
 function Sure({ close, remove }) {
   const box = useRef(null);
@@ -268,9 +260,18 @@ function Sound({ api, detail, at, back, theme, change, say }) {
     },
   });
 
-  const spansOf = (lane) => (lane.kind === "coach" ? content.coaches.filter((each) => each.session === lane.session).flatMap((each) => each.spans) : []);
+  const spans = useMemo(() => new Map(player.lanes.map((lane) => [lane.key,
+    lane.kind === "coach" ? content.coaches.filter((each) => each.session === lane.session).flatMap((each) => each.spans) : []])), [content]);
   const flags = (content.bleed?.traces ?? []).filter((each) => each.flagged && each.at !== null)
     .map((each) => ({ at: each.at, kind: each.kind, text: each.kind === "routing" ? "Coach in the call" : `Echo ${each.level?.toFixed(0) ?? ""} dB` }));
+  // What does not move is drawn once: a long call has thousands of moments, and each frame draws the rest.
+  const lines = useMemo(() => html`
+      <div class="line-of ruler" aria-hidden="true"><p class="head"></p><div class="track">${ticks(sight).map((each) => html`<span key=${each} class="tick time" style=${{ left: `${(100 * (each - sight.from)) / (sight.to - sight.from)}%` }}>${duration(each)}</span>`)}</div></div>
+      <${Line} name="Moments" sight=${sight} items=${all.filter((each) => each.kind !== "cue")} jump=${jump} />
+      ${!!content.cues.length && html`<${Line} name="Cues" sight=${sight} items=${all.filter((each) => each.kind === "cue")} jump=${jump} />`}
+      ${!!flags.length && html`<${Line} name="Echoes" sight=${sight} items=${flags} jump=${jump} />`}
+      ${!!detail.comments.length && html`<${Line} name="Comments" sight=${sight} items=${detail.comments.map((each) => ({ at: each.at, kind: "comment", text: each.text }))} jump=${jump} />`}`, [content, detail.comments, sight]);
+  const happened = useMemo(() => all.map((each, place) => html`<li key=${place}><button type="button" class="plain" onClick=${() => jump(each.at)}><span class="time">${duration(each.at)}</span><${Icon} name=${SIGNS[each.kind] ?? "unknown"} /><span class="text">${each.text}${each.reply && html` <span class="faint">(${each.reply})</span>`}</span></button></li>`), [all]);
   const silent = [...new Set(content.coaches.filter((each) => each.track === null).map((each) => each.name || each.coach))];
   const now = ((player.time - sight.from) / (sight.to - sight.from)) * 100;
   const file = (coaches) => `/api/v1/recordings/${encodeURIComponent(recording.id)}/file?coaches=${coaches}`;
@@ -290,18 +291,14 @@ function Sound({ api, detail, at, back, theme, change, say }) {
     ${content.problems.map((each, place) => html`<div class="notice" key=${place}><p>${each.text}</p></div>`)}
     <${Transport} player=${player} sight=${sight} zoom=${zoom} help=${() => setHelp(true)} />
     <section class="stack" aria-label="Tracks">
-      <div class="line-of ruler" aria-hidden="true"><p class="head"></p><div class="track">${ticks(sight).map((each) => html`<span key=${each} class="tick time" style=${{ left: `${(100 * (each - sight.from)) / (sight.to - sight.from)}%` }}>${duration(each)}</span>`)}</div></div>
-      <${Line} name="Moments" sight=${sight} items=${all.filter((each) => each.kind !== "cue")} jump=${jump} />
-      ${!!content.cues.length && html`<${Line} name="Cues" sight=${sight} items=${all.filter((each) => each.kind === "cue")} jump=${jump} />`}
-      ${!!flags.length && html`<${Line} name="Echoes" sight=${sight} items=${flags} jump=${jump} />`}
-      ${!!detail.comments.length && html`<${Line} name="Comments" sight=${sight} items=${detail.comments.map((each) => ({ at: each.at, kind: "comment", text: each.text }))} jump=${jump} />`}
-      ${player.lanes.map((lane, place) => html`<${Lane} key=${lane.key} player=${player} lane=${lane} number=${place + 1} peaks=${peaks} sight=${sight} scheme=${scheme} spans=${spansOf(lane)} />`)}
+      ${lines}
+      ${player.lanes.map((lane, place) => html`<${Lane} key=${lane.key} player=${player} lane=${lane} number=${place + 1} peaks=${peaks} sight=${sight} scheme=${scheme} spans=${spans.get(lane.key)} />`)}
       <div class="over" aria-hidden="true"><div class="track">${now >= 0 && now <= 100 && html`<span class="now" style=${{ left: `${now}%` }}></span>`}</div></div>
     </section>
     ${!!silent.length && html`<p class="explains">Whispers of <bdi>${silent.join(", ")}</bdi> were not recorded.</p>`}
     <div class="boxes">
       <section class="box moments" aria-label="What happened"><h2>What happened</h2>
-        <ol>${all.map((each, place) => html`<li key=${place}><button type="button" class="plain" onClick=${() => jump(each.at)}><span class="time">${duration(each.at)}</span><${Icon} name=${SIGNS[each.kind] ?? "unknown"} /><span class="text">${each.text}${each.reply && html` <span class="faint">(${each.reply})</span>`}</span></button></li>`)}</ol></section>
+        <ol>${happened}</ol></section>
       <${Comments} comments=${detail.comments} player=${player} change=${change} />
       <${Bleed} content=${content} jump=${jump} />
       <section class="box" aria-label="File"><h2>File</h2>
@@ -310,7 +307,7 @@ function Sound({ api, detail, at, back, theme, change, say }) {
           <button type="button" onClick=${() => download("yes")}>Download</button>
           ${content.tracks.length > 1 && html`<button type="button" onClick=${() => download("no")}>Download without coaches</button>`}</div></section>
     </div>
-    ${help && html`<${Help} close=${() => setHelp(false)} />`}`;
+    ${help && html`<${Help} keys=${KEYS} close=${() => setHelp(false)} />`}`;
 }
 
 const REASONS = {

@@ -1,13 +1,14 @@
 // The list of recordings, and how often a coach's voice came back through which headset.
 import { Pager, usePages } from "./pager.js";
-import { duration, html, Icon, useEffect, useRef, useState } from "./ui.js";
+import { Search } from "./search.js";
+import { duration, html, Icon, useEffect, useState } from "./ui.js";
 import { MODES } from "./words.js";
 
 const WORDS = ["text", "agent", "coach", "queue"];
 const NOTHING = { from: "", to: "", mode: "", state: "", flagged: "", ...Object.fromEntries(WORDS.map((name) => [name, ""])) };
 const WHEN = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
 
-export const STATES = {
+const STATES = {
   recording: "Being recorded",
   waiting: "Waits to be made",
   working: "Being made",
@@ -19,63 +20,14 @@ export const STATES = {
 export const moment = (seconds) => WHEN.format(new Date(seconds * 1000));
 export const people = (them) => them.map((each) => each.name || each.id).join(", ");
 
-const local = (iso) => {
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-};
-
-/** A year of five digits is no moment that there is; the service says so. */
-const instant = (value) => {
-  const at = new Date(value);
-  return Number.isNaN(at.getTime()) ? value : at.toISOString();
-};
-
-function filled(query) {
-  const given = new URLSearchParams(query);
-  const form = { ...NOTHING };
-  for (const name of Object.keys(form)) form[name] = given.get(name) ?? "";
-  for (const name of ["from", "to"]) form[name] = form[name] && local(form[name]);
-  return form;
-}
-
-function asked(form) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(form)) {
-    if (!String(value).trim()) continue;
-    query.set(name, name === "from" || name === "to" ? instant(value) : value.trim());
-  }
-  return query.toString();
-}
-
-function Search({ query, search }) {
-  const [form, setForm] = useState(() => filled(query));
-  const [more, setMore] = useState(false);
-  const shown = useRef(query);
-  useEffect(() => {
-    if (shown.current !== query) setForm(filled(query));
-    shown.current = query;
-  }, [query]);
-  const change = (event) => setForm({ ...form, [event.currentTarget.name]: event.currentTarget.value });
-  const field = (name, title, rest = {}) => html`<label class="field"><span>${title}</span>
-    <input name=${name} value=${form[name]} maxlength="128" autocomplete="off" spellcheck="false" onInput=${change} ...${rest} /></label>`;
-  const choice = (name, title, options) => html`<label class="field"><span>${title}</span>
-    <select name=${name} value=${form[name]} onChange=${change}>
-      ${options.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}</select></label>`;
-  return html`<form class="tools filter" role="search" data-more=${more || undefined} onSubmit=${(event) => { event.preventDefault(); search(asked(form)); }}>
-    ${field("text", "Anywhere", { type: "search", id: "recording-text" })}
-    ${field("agent", "Agent’s id")}
-    ${field("coach", "Coach’s id")}
-    ${field("queue", "Queue")}
-    ${choice("mode", "Coached by", [["", "Anything"], ...Object.entries(MODES).map(([name, { name: text }]) => [name, text])])}
-    ${choice("flagged", "Echo of a coach", [["", "All"], ["true", "Flagged"], ["false", "Not flagged"]])}
-    ${choice("state", "State", [["", "All but deleted"], ...Object.entries(STATES)])}
-    ${field("from", "From", { type: "datetime-local", maxlength: undefined })}
-    ${field("to", "Before", { type: "datetime-local", maxlength: undefined })}
-    <div class="buttons"><button type="submit" class="main">Search</button>
-      <button type="button" class="unfold" aria-expanded=${more} onClick=${() => setMore(!more)}>Filters</button>
-      <button type="button" onClick=${() => { setForm(NOTHING); search(""); }}>Clear</button></div>
-  </form>`;
-}
+const fields = ({ field, choice }) => html`
+  ${field("text", "Anywhere", { type: "search", id: "recording-text" })}
+  ${field("agent", "Agent’s id")}
+  ${field("coach", "Coach’s id")}
+  ${field("queue", "Queue")}
+  ${choice("mode", "Coached by", [["", "Anything"], ...Object.entries(MODES).map(([name, { name: text }]) => [name, text])])}
+  ${choice("flagged", "Echo of a coach", [["", "All"], ["true", "Flagged"], ["false", "Not flagged"]])}
+  ${choice("state", "State", [["", "All but deleted"], ...Object.entries(STATES)])}`;
 
 /** What is to be known of a recording before it is opened. */
 export function Marks({ recording }) {
@@ -105,7 +57,7 @@ export function Recordings({ api, query }) {
   const list = usePages(api, { path: "/recordings", name: "recordings", query, hash: "#" });
   const { found, rows, busy, search } = list;
   return html`<main class="audit" aria-busy=${busy}>
-    <${Search} query=${query} search=${search} />
+    <${Search} nothing=${NOTHING} fields=${fields} query=${query} search=${search} />
     <${Pager} list=${list} />
     ${!!rows.length && html`<${Rows} rows=${rows} />`}
     ${found && !rows.length && html`<p class="empty">There are no such recordings.</p>`}

@@ -2,6 +2,7 @@
 import { Desk, takeToken } from "./desk.js";
 import { Dock } from "./dock.js";
 import { Calls, arrange, queuesOf } from "./calls.js";
+import { Help } from "./help.js";
 import { People, people } from "./people.js";
 import { Phone, Taken, useChoice } from "./phone.js";
 import { Queues } from "./queues.js";
@@ -73,16 +74,6 @@ function Status({ desk }) {
     stale: desk.status === "connecting" ? "Connecting …" : "Not up to date: no connection",
   };
   return html`<p class="status" data-state=${state} role="status"><span class="dot"></span>${words[state]}</p>`;
-}
-
-function Help({ close }) {
-  const box = useRef(null);
-  useEffect(() => box.current.showModal(), []);
-  return html`<dialog ref=${box} class="help" aria-labelledby="help-title" onClose=${close}>
-    <h2 id="help-title">Keys</h2>
-    <dl>${KEYS.map(([key, does]) => html`<div key=${key}><dt>${key}</dt><dd>${does}</dd></div>`)}</dl>
-    <button type="button" class="plain" onClick=${() => box.current.close()}>Close</button>
-  </dialog>`;
 }
 
 const ORDERS = {
@@ -355,7 +346,7 @@ function App({ desk, phone }) {
             start=${start} mine=${mine} can=${can} team=${team} toggleTeam=${toggleTeam} />`}
     </main>
     ${mine && html`<${Dock} desk=${desk} phone=${phone} session=${mine} ask=${ask} can=${can} refused=${refused} />`}
-    ${help && html`<${Help} close=${() => setHelp(false)} />`}
+    ${help && html`<${Help} keys=${KEYS} close=${() => setHelp(false)} />`}
   </div>`;
 }
 
