@@ -69,7 +69,13 @@ class Cutting:
     def without_coaches(self, result: Result) -> Path:
         """The recording without the tracks of coaches, and without what tells of them. No byte of them is in it."""
         calls = [each.index for each in result.tracks if each.kind == "call"]
-        return self._kept(result, "call", lambda it, to: self._cut(it, calls, to))
+
+        def cut(it: Result, to: Path) -> None:
+            with suppress(NotFound):  # without it there are no chapters
+                self._here(it, str(Path(it.file).with_suffix(".json")), "json")  # where who cuts looks: beside the file
+            self._cut(it, calls, to)
+
+        return self._kept(result, "call", cut)
 
     def peaks(self, result: Result) -> Path:
         """What the waveforms are drawn from. Raises NotFound (`peaks_not_found`)."""

@@ -17,6 +17,7 @@ import pytest
 
 from ccwhisper.coaching.errors import Conflict
 from ccwhisper.coaching.policy import AUDIT, DELETE_RECORDINGS, MONITOR, PERMISSIONS, REVIEW, VIEW
+from ccwhisper.recording.export import PUBLIC
 from ccwhisper.recording.index import Person
 from ccwhisper.recording.journal import Start
 from ccwhisper.recording.result import Problem, Result
@@ -255,6 +256,19 @@ def test_the_whole_file_and_the_one_without_coaches(service: Service, rita: Revi
     assert exports == [
         ("export_recording", f"{one.id} with coaches"), ("export_recording", f"{one.id} without coaches"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("remote", [False, True], ids=["folder", "bucket"])
+def test_the_one_without_coaches_has_the_calls_own_chapters(
+    service: Service, one: Result, rita: Reviewer, tmp_path: Path, remote: bool
+) -> None:
+    service.shelves.archive.remote = remote
+    file = tmp_path / "call.mp4"
+    file.write_bytes(rita.raw(f"/recordings/{one.id}/file?coaches=no").body)
+    with av.open(str(file)) as container:
+        found = [each["metadata"]["title"] for each in container.chapters()]
+    assert found == [each.text for each in one.chapters if each.kind in PUBLIC and each.session is None]
+    assert found
 
 
 def test_peaks(service: Service, one: Result, rita: Reviewer) -> None:
