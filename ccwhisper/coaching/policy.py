@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 
@@ -146,8 +146,8 @@ def agent_of(leg: Leg, rules: Rules) -> Agent | None:
         return cc_agent(leg.cc_agent, rules)
     user = leg.dialed_user if leg.outbound else leg.auth_user
     known = agent_by_user(user, rules) if user else None
-    if known is None and leg.party:
-        return Agent(leg.party.coach, leg.party.name, queues=leg.party.queues)
+    if leg.party:
+        return replace(known or Agent(leg.party.coach, leg.party.name), queues=leg.party.queues)
     return known
 
 

@@ -162,6 +162,14 @@ def test_a_supervisor_who_is_an_agent_too_is_one_after_he_took_over(world: World
     assert [leg.agent for each in world.state.calls.values() for leg in each.agents] == ["ben"]
 
 
+def test_his_call_is_still_that_of_its_queue(world: World, call: Call) -> None:
+    session = world.coached(call)
+    world.feed(cmd.TakeOver(session.coach, session.id), ev.Unbridged(NODE, "a1", "c1"))
+    taken = world.bridge(replace(world.legs[session.leg], dialed_user="1002@dom"), world.legs["c1"])
+    assert taken
+    assert (taken.agents[0].agent, taken.queues) == ("ben", {"sales"})
+
+
 def test_who_coaches_the_other_party_goes_on(world: World) -> None:
     call = world.bridge(agent_leg("a2", "", outbound=False, auth_user="1002@dom"), agent_leg("a1"))
     assert call

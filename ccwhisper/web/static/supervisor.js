@@ -124,7 +124,7 @@ function App({ desk, phone }) {
   const act = useRef({});
 
   const mine = [...desk.sessions.values()].find((each) => each.phase !== "ended") ?? null;
-  const own = !mine && [...desk.calls.values()].find((call) => call.agents.some((each) => each.agent === desk.me?.id)); // one that we took over
+  const own = !mine && [...desk.calls.values()].find((call) => call.agents.some((each) => [desk.me?.id, desk.me?.agent].includes(each.agent))); // taken over
   const rows = useMemo(
     () => arrange(desk, filter, team),
     [desk.seq, desk.status, desk.calls.size, desk.coaches.size, filter, team],
