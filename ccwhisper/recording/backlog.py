@@ -178,6 +178,7 @@ class Backlog:
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        keeps_house = False
         while True:
             self._wake.clear()
             try:
@@ -186,7 +187,8 @@ class Backlog:
                 pass
             except Exception:
                 logger.exception("the queue of recordings stumbled")
-            if not self._house.started:  # now that it is known what is to be done
+            if not keeps_house:  # now that it is known what is to be done
+                keeps_house = True
                 self._greenlets.append(gevent.spawn(self._house.run))
             self._wake.wait(self._look_seconds)
 

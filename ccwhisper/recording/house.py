@@ -67,11 +67,9 @@ class House:
         self._known = known
         self._clear = clear
         self._discard = discard
-        self.started = False
 
     def run(self) -> None:
         """For ever. A folder that hangs holds up nothing else."""
-        self.started = True
         while True:
             done = True
             for step in (self._orphans, self._outdated):
