@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ccwhisper.recording import process
+
 from . import postgres
+from .backlog import Scene
+from .backlog_process import AT_ONCE
 from .registrar import Registrar, behind
 from .service import Client, Service, token
 from .traces import Traces
@@ -59,3 +63,12 @@ def server() -> Iterator[postgres.Server]:
     running = postgres.Server()
     yield running
     running.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(process, "_COMMAND", AT_ONCE)
+    made = Scene(tmp_path)
+    yield made
+    for each in made.backlogs:
+        each.stop()
