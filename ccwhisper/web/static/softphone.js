@@ -19,8 +19,7 @@ const ECHO_SECONDS = 1;
 const LATE_MS = 150;
 const LOSSY = 0.03;
 
-// What lets a page make a sound: the browser counts these as the user's.
-const TOUCHES = ["mousedown", "keydown", "touchend"];
+const TOUCHES = ["mousedown", "keydown", "touchend"]; // by the user: with them a page may make a sound
 
 export class Softphone extends EventTarget {
   #socket = null;
@@ -312,7 +311,9 @@ export class Softphone extends EventTarget {
     const session = request.getHeader("X-CCW-Session");
     const call = { rtc, session };
     rtc.on("peerconnection", ({ peerconnection }) => {
-      peerconnection.addEventListener("track", ({ track }) => this.#hear(track));
+      peerconnection.addEventListener("track", ({ track }) => {
+        this.#sound = this.#play(new MediaStream([track]));
+      });
       peerconnection.addEventListener("iceconnectionstatechange", () => this.#watch(call, peerconnection));
     });
     rtc.on("icecandidate", ({ ready }) => setTimeout(ready, GATHER_MS));
@@ -347,10 +348,6 @@ export class Softphone extends EventTarget {
       const look = () => known() && done(true);
       this.desk.addEventListener("news", look);
     });
-  }
-
-  #hear(track) {
-    this.#sound = this.#play(new MediaStream([track]));
   }
 
   #play(stream) {
