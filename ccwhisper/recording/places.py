@@ -154,9 +154,14 @@ class Folder:
 
     def files(self) -> Iterator[tuple[str, float]]:
         """See Place. What is no plain file is none of ours: a link may lead to anything."""
+
+        def refused(error: OSError) -> None:
+            if Path(error.filename) == self.folder:  # in it, there may be a lost+found
+                raise error
+
         with _said(self.folder):
             self._there()
-            for root, folders, names in os.walk(self.folder, onerror=_raised):
+            for root, folders, names in os.walk(self.folder, onerror=refused):
                 folders[:] = [each for each in folders if not each.startswith(".")]
                 for name in names:
                     path = Path(root, name)
@@ -181,10 +186,6 @@ def _moved(source: Path, target: Path) -> bool:
     except OSError:  # another disk
         return False
     return True
-
-
-def _raised(error: OSError) -> None:
-    raise error
 
 
 class Bucket:

@@ -194,6 +194,23 @@ def test_names_are_on_the_disk_up_to_the_folder_that_was_there(tmp_path: Path, m
     assert set(synced[1:]) == {day, day.parent, day.parent.parent}
 
 
+def test_a_folder_that_may_not_be_read_is_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, closed = os.scandir, tmp_path / "lost+found"
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    closed.mkdir()
+    file(tmp_path, b"1")
+    assert names(Folder(tmp_path)) == ["file"]
+    with pytest.raises(PlaceError) as refused:
+        names(Folder(closed))
+    assert refused.value.code == "place_unreachable"
+
+
 def test_links_and_pipes_are_no_raw_tracks(tmp_path: Path) -> None:
     """Who may write to a switch's folder may not read what the service may."""
     tape = Tape(tmp_path)
