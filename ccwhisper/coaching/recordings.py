@@ -97,7 +97,7 @@ def _say_again(turn: Turn, recording: Recording, leg: Leg) -> None:
             turn.effects += [fx.StopTrack(node, leg.id, file), remember]
     elif recording.rate != leg.rate:
         _change_rate(turn, recording, leg.rate)
-    elif mark is None or mark.id != recording.id:
+    elif recording.problem is None and (mark is None or mark.id != recording.id):
         masked = recording.paused is not None
         turn.effects.append(fx.RecordCall(node, leg.id, file, recording.mark, not leg.buffered, masked))
     elif recording.paused:

@@ -125,6 +125,8 @@ class ErrorAnswer(Answer):
 
 
 class AgentOnCall(Answer):
+    """Whom the other party talks to: an agent, or a coach who has taken the call over, by his own id."""
+
     agent: Text
     name: Text
 

@@ -251,6 +251,10 @@ def test_a_coach_has_no_track_without_the_calls() -> None:
     assert not world.tracks, "a pause would be refused"
     assert code(world, cmd.PauseRecording(coach(), call.id, True)) == "not_recorded"
     assert world.session(session).recording == only(world).id
+    world.closed.add(only(world).file)
+    world.legs["c1"] = replace(world.legs["c1"], recording=None)
+    reconnected(world)
+    assert not world.tracks, "nor is what there is written over"
 
 
 def test_what_a_coach_was_told_is_excluded_stays_so_as_long_as_he_is_there() -> None:
