@@ -5,92 +5,16 @@ What depends on several keys, or on the environment, is checked in `config`.
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ccwhisper import formats
 from ccwhisper.coaching.modes import Talk
 from ccwhisper.coaching.policy import PolicyPart, Tone
 from ccwhisper.coaching.recorded import Whispers
-from ccwhisper.recording.places import BUCKET
 
-_USER: Final = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-
-
-def _matching(pattern: str, what: str) -> AfterValidator:
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise ValueError(f"must be {what}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _user(value: str) -> str:
-    if not _USER.fullmatch(value):
-        raise ValueError("must be a directory user, user@domain")
-    return value
-
-
-def _jwks(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme == "https" and url.hostname:
-        return value
-    if url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1"):
-        return value
-    raise ValueError("must be an https URL (http is for loopback only): who can change the keys can be anybody")
-
-
-def _address(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be address:port, for example 127.0.0.1:8810")
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        if host != "localhost":
-            raise ValueError("must begin with an IP address or localhost") from None
-    return value
-
-
-def _loopback(value: str) -> str:
-    host, _, port = _address(value).rpartition(":")
-    if port == "0" or not (host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback):
-        raise ValueError("must be on loopback, or the near end of a tunnel: it takes whoever connects for the service")
-    return value
-
-
-def _folder(value: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9_./+-]{0,255}", value) or ".." in value.split("/"):
-        raise ValueError("must be a path from the root of letters, digits and / . _ + - : a command for the switch")
-    return value
-
-
-def _store_of_files(value: str) -> str:
-    if not BUCKET.fullmatch(value) and not (value.startswith("/") and "\0" not in value):
-        raise ValueError("must be a path from the root, or s3://bucket/prefix")
-    return value
-
-
-def _endpoint(value: str) -> str:
-    url = urlsplit(value)
-    if not url.hostname or url.scheme not in ("http", "https") or url.username or url.query:
-        raise ValueError("must be the URL of an S3-compatible store, as https://s3.example.org")
-    return value
-
-
-def _ice(value: str) -> str:
-    if not re.fullmatch(r"(stuns?|turns?):[A-Za-z0-9.:\[\]-]{1,253}(\?transport=(udp|tcp))?", value):
-        raise ValueError("must be a URI such as stun:stun.example.org or turns:turn.example.org:443?transport=tcp")
-    return value
-
-
-EnvName = Annotated[str, _matching(r"[A-Z_][A-Z0-9_]{0,127}", "the name of an environment variable")]
+EnvName = Annotated[str, formats.matching(r"[A-Z_][A-Z0-9_]{0,127}", "the name of an environment variable")]
 QueueName = Annotated[str, Field(min_length=1, max_length=128)]
 Frequency = Annotated[int, Field(ge=100, le=3400)]
 Part = Annotated[
@@ -101,7 +25,7 @@ Part = Annotated[
     ],
     Field(strict=False),  # TOML has arrays only
 ]
-Folder = Annotated[str, AfterValidator(_folder)]
+Folder = Annotated[str, AfterValidator(formats.folder)]
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
 
 
@@ -109,24 +33,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}" or not parts.hostname:
-        raise ValueError("must be an origin such as https://crm.example.org")
-    return value
-
-
 class Service(_Section):
     """Where to listen, and where to keep what must outlive a restart (relative to the file's directory). `certificate`
     and `key`: files (PEM, relative likewise) with which it answers https. `origins`: other origins whose pages may use
     API and Socket.IO; `frames`: whose pages may hold the agent's panel."""
 
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8810"
+    listen: Annotated[str, AfterValidator(formats.address)] = "127.0.0.1:8810"
     state: Annotated[str, Field(min_length=1)] = "var"
     certificate: Annotated[str, Field(min_length=1)] | None = None
     key: Annotated[str, Field(min_length=1)] | None = None
-    origins: list[Annotated[str, AfterValidator(_origin)]] = []
-    frames: list[Annotated[str, AfterValidator(_origin)]] = []
+    origins: list[Annotated[str, AfterValidator(formats.origin)]] = []
+    frames: list[Annotated[str, AfterValidator(formats.origin)]] = []
 
     @property
     def host(self) -> str:
@@ -143,7 +60,7 @@ class Auth(_Section):
     """Whose tokens are believed. Algorithms are fixed here; what a token says of itself is only compared with them."""
 
     secret_env: EnvName | None = None
-    jwks_url: Annotated[str, AfterValidator(_jwks)] | None = None
+    jwks_url: Annotated[str, AfterValidator(formats.jwks)] | None = None
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] | None = None
     issuer: Annotated[str, Field(min_length=1)] | None = None
     audience: Annotated[str, Field(min_length=1)] | None = None
@@ -168,30 +85,19 @@ class Node(_Section):
     `recordings_here` the same one as the service does, or the bucket that it is sent to, where they are not that of
     [recording]."""
 
-    name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dot, dash, underscore")]
+    name: Annotated[str, formats.matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dot, dash, underscore")]
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8021
     password_env: EnvName
-    browsers: Annotated[str, AfterValidator(_loopback)] | None = None
+    browsers: Annotated[str, AfterValidator(formats.loopback)] | None = None
     recordings: Folder | None = None
-    recordings_here: Annotated[str, AfterValidator(_store_of_files)] | None = None
-
-
-def _database(value: str) -> str:
-    url = urlsplit(value)
-    if url.password is not None:
-        raise ValueError("must not hold a password: name the variable that does in password_env")
-    if url.scheme == "postgresql" and url.path.strip("/"):
-        return value
-    if url.scheme == "sqlite" and not url.netloc and url.path.strip("/"):
-        return value
-    raise ValueError("must be postgresql://user@host/database or sqlite:///file")
+    recordings_here: Annotated[str, AfterValidator(formats.store_of_files)] | None = None
 
 
 class Store(_Section):
     """The database: SQLite in the state directory unless `url` names another."""
 
-    url: Annotated[str, AfterValidator(_database)] | None = None
+    url: Annotated[str, AfterValidator(formats.database)] | None = None
     password_env: EnvName | None = None
 
 
@@ -217,9 +123,9 @@ class Coaching(_Section):
     deadman_rearm: Seconds = 1.0
     refresh_seconds: Seconds = 10.0
     jitter_buffer_ms: Annotated[int, Field(ge=20, le=200)] = 40
-    caller_name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}", "plain letters, digits, spaces")] = (
-        "Coaching"
-    )
+    caller_name: Annotated[
+        str, formats.matching(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}", "plain letters, digits, spaces")
+    ] = "Coaching"
     answer: Answer = "common"
     lamps: Literal["none", "told", "all"] = "told"
     keys: bool = True
@@ -234,15 +140,6 @@ class Device(_Section):
 
 Occasion = Literal["listen", "whisper", "barge", "end"]
 Way = Literal["listen", "whisper", "barge", "take_over"]
-
-
-def _line(value: str) -> str:
-    text = " ".join(value.split())
-    if not text:
-        raise ValueError("says nothing")
-    if not text.isprintable():
-        raise ValueError("must not hold control characters")
-    return text
 
 
 def _listening_first(value: list[Way]) -> list[Way]:
@@ -265,7 +162,8 @@ class Queue(_Section):
     beep: Beep | None = None
     max_coaches: Annotated[int, Field(ge=1, le=50)] | None = None
     cues: (
-        Annotated[list[Annotated[str, Field(max_length=500), AfterValidator(_line)]], Field(max_length=100)] | None
+        Annotated[list[Annotated[str, Field(max_length=500), AfterValidator(formats.line)]], Field(max_length=100)]
+        | None
     ) = None
     modes: Annotated[list[Way], AfterValidator(_listening_first)] | None = None
     talk: Literal["open", "push"] | None = None
@@ -300,14 +198,14 @@ class Recording(_Section):
     are for buckets."""
 
     directory: Folder | None = None
-    archive: Annotated[str, AfterValidator(_store_of_files)] | None = None
+    archive: Annotated[str, AfterValidator(formats.store_of_files)] | None = None
     workers: Annotated[int, Field(ge=1, le=16)] = 1
     codec: Literal["aac", "opus"] = "aac"
     bitrate: Annotated[int, Field(ge=12, le=128)] = 24
-    language: Annotated[str, _matching(r"[a-z]{3}", "three letters of ISO 639-2, as eng")] = "und"
+    language: Annotated[str, formats.matching(r"[a-z]{3}", "three letters of ISO 639-2, as eng")] = "und"
     bleed_threshold: Annotated[float, Field(ge=-80, le=0)] = -45.0
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
-    region: Annotated[str, _matching(r"[A-Za-z0-9-]{1,64}", "letters, digits and dashes")] = "us-east-1"
+    endpoint: Annotated[str, AfterValidator(formats.endpoint)] | None = None
+    region: Annotated[str, formats.matching(r"[A-Za-z0-9-]{1,64}", "letters, digits and dashes")] = "us-east-1"
     key_env: EnvName = "AWS_ACCESS_KEY_ID"
     secret_env: EnvName = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
 
@@ -315,7 +213,7 @@ class Recording(_Section):
 class IceServer(_Section):
     """A STUN or TURN server, for coaches whose browsers do not reach the switch directly."""
 
-    urls: Annotated[list[Annotated[str, AfterValidator(_ice)]], Field(min_length=1)]
+    urls: Annotated[list[Annotated[str, AfterValidator(formats.ice)]], Field(min_length=1)]
     username: str | None = None
     credential_env: EnvName | None = None
 
@@ -331,18 +229,12 @@ class AgentEntry(_Section):
     that he wears, by which echoes of coaches are counted."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
-    users: Annotated[list[Annotated[str, AfterValidator(_user)]], Field(min_length=1)]
+    users: Annotated[list[Annotated[str, AfterValidator(formats.user)]], Field(min_length=1)]
     queues: list[QueueName] = []
     headset: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
-def _word(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9+*#_.-]{1,64}", value):
-        raise ValueError("must be letters, digits and + * # _ . -")
-    return value
-
-
-Number = Annotated[str, AfterValidator(_word)]
+Number = Annotated[str, AfterValidator(formats.word)]
 ProofCodec = Literal["PCMU", "PCMA", "G722"]
 
 
@@ -360,8 +252,8 @@ class Prove(_Section):
 
     node: str | None = None
     domain: Annotated[str, Field(min_length=1, max_length=253)]
-    phones: Annotated[str, AfterValidator(_address)]
-    trunk: Annotated[str, AfterValidator(_address)] | None = None
+    phones: Annotated[str, AfterValidator(formats.address)]
+    trunk: Annotated[str, AfterValidator(formats.address)] | None = None
     number: Number
     sign_in: Number | None = None
     caller: ProofPhone
@@ -379,7 +271,7 @@ class Supervisor(_Section):
     section's name is the `sub` of his tokens."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
-    users: Annotated[list[Annotated[str, AfterValidator(_user)]], Field(min_length=1)]
+    users: Annotated[list[Annotated[str, AfterValidator(formats.user)]], Field(min_length=1)]
     permissions: list[Permission] = ["view_contact_center_dashboard", "monitor_live_calls"]
     roles: list[Role] = []
     queues: list[QueueName] = []
@@ -397,6 +289,6 @@ class File(_Section):
     recording: Recording = Recording()
     queue: dict[QueueName, Queue] = {}
     agent: dict[Annotated[str, Field(min_length=1, max_length=128)], AgentEntry] = {}
-    device: dict[Annotated[str, AfterValidator(_user)], Device] = {}
+    device: dict[Annotated[str, AfterValidator(formats.user)], Device] = {}
     prove: Prove | None = None
     supervisor: dict[Annotated[str, Field(min_length=1, max_length=128)], Supervisor] = {}
