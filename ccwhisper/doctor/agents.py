@@ -58,7 +58,15 @@ def legs(node: Snapshot) -> Iterator[Finding]:
     users = {agent.user for agent in node.agents}
     for leg in node.legs:
         who = leg.cc_agent or (leg.dialed_user if leg.outbound else leg.auth_user)
-        if leg.answered and who in users and not leg.buffered:
+        if not leg.answered or who not in users:
+            continue
+        if leg.id in node.stereo:
+            yield Finding(
+                "agent_in_stereo", leg.id, f"is a leg of {who} with two channels",
+                "set his phone to Opus on one channel, or to another codec; or take OPUS out of his profile's "
+                "inbound-codec-prefs and outbound-codec-prefs",
+            )  # fmt: skip
+        if not leg.buffered:
             yield Finding(
                 "jitter_buffer_missing_on_leg", leg.id, f"is a leg of {who} without a jitter buffer",
                 f'fs_cli -x "uuid_setvar {leg.id} rtp_jitter_buffer_during_bridge true", then '

@@ -48,10 +48,12 @@ def closed(node: Snapshot) -> Iterator[Finding]:
     for key in ("sip-ip", "ws-binding", "wss-binding"):
         value = settings.get(key, "")
         host = value if key == "sip-ip" else value.rpartition(":")[0]
-        if value and not _loopback(host) and not is_on(settings, "auth-calls"):
+        used = value or key == "sip-ip"  # without one the switch takes the machine's first address (config_sofia)
+        if used and not _loopback(host) and not is_on(settings, "auth-calls"):
             yield Finding(
-                "browsers_exposed", BROWSER_PROFILE, f"{key} is {value}", f"{_FILE}: {key} on 127.0.0.1; {_AGAIN}"
-            )
+                "browsers_exposed", BROWSER_PROFILE, f"{key} is {value or 'not set'}",
+                f"{_FILE}: {key} on 127.0.0.1; {_AGAIN}",
+            )  # fmt: skip
     if node.door.context:
         name = settings.get("context", "")
         yield Finding(

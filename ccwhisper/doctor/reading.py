@@ -17,7 +17,6 @@ from xml.etree.ElementTree import Element
 
 import orjson
 
-from ccwhisper.coaching.model import Leg
 from ccwhisper.doctor import door
 from ccwhisper.doctor.snapshot import FILES, MODULES, AgentUser, Ask, Room, Snapshot
 from ccwhisper.switch import commands as cmd
@@ -35,6 +34,7 @@ YOUNG: Final = 30
 """Seconds after its start."""
 MOST_AGENTS: Final = 200
 MOST_LEGS: Final = 200
+_CHANNELS: Final = "variable_rtp_use_codec_channels"
 
 _SET = re.compile(rf"({'|'.join(BUFFER)})=(\S+)")
 
@@ -68,6 +68,7 @@ class _Reading:
         before = time.time()
         epoch = self._one(inspection.epoch())
         after = time.time()
+        dumps = self._dumps()
         return Snapshot(
             password=password,
             version=_version(self._one(inspection.version()) or ""),
@@ -81,7 +82,8 @@ class _Reading:
             strangers=self._strangers(files),
             agents=agents,
             agents_left_out=left_out,
-            legs=self._legs(),
+            legs=tuple(leg_of(each, "") for each in dumps),
+            stereo=frozenset(each.get("Unique-ID", "") for each in dumps if each.get(_CHANNELS) == "2"),
             room=_room(self._one(inspection.status()) or ""),
             clock_ahead=_ahead(epoch, before, after),
             frame_ms=_mean(self._one(inspection.timer_test()) or ""),
@@ -199,7 +201,8 @@ class _Reading:
         )
         return {match[1]: match[2] for match in map(_SET.search, actions) if match}
 
-    def _legs(self) -> tuple[Leg, ...]:
+    def _dumps(self) -> list[dict[str, str]]:
+        """Of the legs that are up."""
         names = [str(row.get("uuid", "")) for row in self._rows(cmd.show_channels()) or ()]
         dumps = []
         for name in names[:MOST_LEGS]:
@@ -207,7 +210,7 @@ class _Reading:
                 dumps.append(self._one(cmd.uuid_dump(name)))
             except UnsafeArgument:
                 continue
-        return tuple(leg_of(each, "") for each in map(_strings, dumps) if each)
+        return [each for each in map(_strings, dumps) if each]
 
     def _open_files(self) -> int | None:
         run = self._one(inspection.global_variable("run_dir")) or ""

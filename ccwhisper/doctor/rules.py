@@ -112,6 +112,9 @@ NODE: Final[Mapping[str, Rule]] = MappingProxyType(
         "jitter_buffer_missing_on_leg": Rule(
             _W, "This call is up without one: the service switches it on when somebody coaches, which may be heard."
         ),
+        "agent_in_stereo": Rule(
+            _W, "The switch adds the two channels up: caller and coach hear this agent 6 dB too loud."
+        ),
         "agent_unknown": Rule(_W, "The file names a user that the directory does not have: he is never seen."),
         "agents_not_all_checked": Rule(_N, "So many look-ups at once would be a load on a live node."),
         # clock and room

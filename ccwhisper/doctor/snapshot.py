@@ -85,6 +85,8 @@ class Snapshot:
     agents: tuple[AgentUser, ...]
     agents_left_out: int
     legs: tuple[Leg, ...]
+    stereo: frozenset[str]
+    """Those of them whose codec has two channels, by their ids."""
     room: Room | None
     clock_ahead: float | None
     """Seconds that the node's clock is ahead of ours; to within a second."""

@@ -249,6 +249,17 @@ def test_a_call_without_a_jitter_buffer(bare_stage: Stage) -> None:
     )
 
 
+def test_an_agent_on_stereo_opus(stage: Stage) -> None:
+    service = stage.service
+    config = ("--config", str(service.config))
+    scene = stage.call("1001", agent_codecs=("opus/stereo",))
+    leg = stage.leg_of(scene.agent)
+    assert ("agent_in_stereo", leg) in ids(doctor(stage.node, *config, CCWHISPER_JWT_SECRET=service.secret)[1])
+    scene.hang_up()
+    mono = stage.leg_of(stage.call("1002", agent_codecs=("opus",)).agent)
+    assert ("agent_in_stereo", mono) not in ids(doctor(stage.node, *config, CCWHISPER_JWT_SECRET=service.secret)[1])
+
+
 def test_a_password_that_is_wrong_and_a_node_that_is_away(node: PrivateNode) -> None:
     code, answer = doctor(node, CCW_ESL_PASSWORD="not-the-password")
     assert (code, {each[0] for each in ids(answer)}) == (6, {"node_unreachable"})

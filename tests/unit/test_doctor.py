@@ -157,6 +157,7 @@ CASES: dict[str, tuple[str, str, Callable[[Answers], object]]] = {
     "blind registrations": ("profile_believes_unproved", "phones", setting("accept-blind-reg", "false", "yes")),
     "browsers": ("browsers_exposed", "browsers", profile("ws-binding", "127.0.0.1", "")),
     "browsers in public": ("browsers_exposed", "browsers", profile("ws-binding", "127.0.0.1", PUBLIC)),
+    "browsers wherever it happens to be": ("browsers_exposed", "browsers", scraped("sip-ip")),
     "numbers for browsers": (
         "browsers_context_exists", "browsers", said("xml_locate dialplan context name nowhere", "<context/>")
     ),
@@ -337,18 +338,22 @@ def test_a_password_in_a_contact_is_not_shown() -> None:
     assert "hidden" not in found.mend
 
 
-@pytest.mark.parametrize(("buffer", "ids"), [("40", []), (None, ["jitter_buffer_missing_on_leg"])])
-def test_a_leg_that_is_up(buffer: str | None, ids: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("buffer", "channels", "ids"),
+    [("40", "1", []), (None, "1", ["jitter_buffer_missing_on_leg"]), ("40", "2", ["agent_in_stereo"])],
+)
+@pytest.mark.parametrize("user", ["1001", "9001"])
+def test_a_leg_that_is_up(user: str, buffer: str | None, channels: str, ids: list[str]) -> None:
     leg = "8d6d2a53-0000-4000-8000-000000000001"
     dump = {
         "Unique-ID": leg, "Call-Direction": "outbound", "Answer-State": "answered",
-        "variable_dialed_user": "1001", "variable_dialed_domain": "127.0.0.1",
+        "variable_dialed_user": user, "variable_dialed_domain": "127.0.0.1",
         "variable_rtp_jitter_buffer_during_bridge": "true", "variable_jitterbuffer_msec": buffer,
+        "variable_rtp_use_codec_channels": channels,
     }  # fmt: skip
     up = said("show channels as json", json.dumps({"row_count": 1, "rows": [{"uuid": leg}]}))
     found = examined(both(up, said(f"uuid_dump {leg} json", json.dumps(dump))))
-    assert [each.id for each in found] == ids
-    assert [each.subject for each in found] == [leg] * len(ids)
+    assert [(each.id, each.subject) for each in found] == [(each, leg) for each in ids if user == "1001"]
 
 
 @pytest.mark.parametrize("dump", ["[]", "null", "-ERR", '"text"', "1"])
