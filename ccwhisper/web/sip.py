@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ccwhisper.coaching.model import BROWSERS
+from ccwhisper.web import sdp
 
 SESSION_HEADER: Final = "X-CCW-Session"
 """What the service puts into the INVITE to a browser: the session that it is for."""
@@ -245,8 +246,7 @@ class Line:
             return 404, "Not Found"
         if self._dialogs:
             return 486, "Busy Here"
-        sessions = message.all(SESSION_HEADER.lower())
-        if len(sessions) != 1 or not self._welcome(sessions[0]):
+        if len(sessions := message.all(SESSION_HEADER.lower())) != 1 or not self._welcome(sessions[0]):
             return 403, "Forbidden"
         target = re.search(r"<(sips?:[^>\s]+)>", message.one("contact"))
         if target is None:
@@ -393,7 +393,8 @@ def _parsed(text: str) -> Message:
         _ = message.cseq
     except ValueError:
         raise Refused("no message") from None
-    strange = {name for name, _ in message.headers} - _FROM_PAGE
-    if strange:
+    if {name for name, _ in message.headers} - _FROM_PAGE:
         raise Refused("a header that a page must not send")
+    if message.body and not (message.all("content-type") == [sdp.TYPE] and sdp.is_safe(message.body)):
+        raise Refused("media that are not a page's own")
     return message

@@ -14,6 +14,11 @@ USER = "0123456789abcdef0123456789abcdef"
 SESSION = "b9f1f0c2-9f6b-4c3a-8f57-9a5a6a1f6f10"
 SWITCH = '"Coaching" <sip:1001@127.0.0.1>;tag=switch'
 CONTACT = f"<sip:{USER}@{USER}.invalid;transport=ws>"
+MEDIA = [
+    "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=msid-semantic: WMS *", "m=audio 9 UDP/TLS/RTP/SAVPF 111 0",
+    "c=IN IP4 0.0.0.0", "a=candidate:1 1 udp 2113937151 192.0.2.7 40000 typ host", "a=ice-ufrag:abcd",
+    "a=ice-pwd:0123456789abcdefghijkl", "a=fingerprint:sha-256 00:11", "a=setup:active", "a=rtpmap:111 opus/48000/2",
+]  # fmt: skip
 
 
 def message(start: str, headers: Mapping[str, str], body: str = "") -> str:
@@ -35,7 +40,11 @@ def invite(call: str = "call-1", session: str | None = SESSION, user: str = USER
     return message(f"INVITE sip:{user}@{user}.invalid;transport=ws SIP/2.0", headers, "v=0\r\n")
 
 
-def answer(status: int = 200, **more: str) -> str:
+def body_of(*lines: str) -> str:
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def answer(status: int = 200, body: str = body_of(*MEDIA), **more: str) -> str:
     headers = {
         "Via": "SIP/2.0/WS 127.0.0.1;branch=z9hG4bK1;rport",
         "From": SWITCH,
@@ -45,7 +54,7 @@ def answer(status: int = 200, **more: str) -> str:
         "Contact": CONTACT,
         **more,
     }
-    return message(f"SIP/2.0 {status} Whatever", headers, "v=0\r\n")
+    return message(f"SIP/2.0 {status} Whatever", {"Content-Type": "application/sdp", **headers}, body)
 
 
 def request(method: str, number: int = 1, **more: str) -> str:
@@ -248,6 +257,63 @@ def test_a_body_of_another_length(up: Line) -> None:
             up.from_page(text + smuggled)
     with pytest.raises(Refused):
         up.from_page(request("BYE").replace("Content-Length: 0\r\n", "Content-Length: 0\r\nContent-Length: 0\r\n"))
+
+
+def without(start: str) -> list[str]:
+    return [line for line in MEDIA if not line.startswith(start)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["v=0", "o=- 1 1 IN IP4 192.0.2.9", "s=-", "c=IN IP4 192.0.2.9", "t=0 0", "m=audio 4000 RTP/AVP 0"],
+        [line.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP") for line in MEDIA],
+        [line.replace("UDP/TLS/RTP/SAVPF", "RTP/SAVP") for line in MEDIA]
+        + ["a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"],
+        [*MEDIA, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"],
+        [*MEDIA, "m=image 4000 udptl t38"],
+        [*MEDIA, "m=audio 4000 RTP/AVP 0", "c=IN IP4 192.0.2.9"],
+        [*MEDIA, "m=message 4000 TCP/MSRP *"],
+        [line.replace("m=audio 9", "m=audio 0") for line in MEDIA],
+        without("m="),
+        without("a=fingerprint"),
+        without("a=ice-ufrag"),
+        without("a=ice-pwd"),
+        [*MEDIA, "", "m=audio 4000 RTP/AVP 0"],
+        [*MEDIA, " m=audio 4000 RTP/AVP 0"],
+        [*MEDIA, "M=audio 4000 RTP/AVP 0"],
+        [*MEDIA, "a=x\nm=audio 4000 RTP/AVP 0"],
+        [*MEDIA, "a=x\rm=audio 4000 RTP/AVP 0"],
+        [*MEDIA, "a=x\x00"],
+        ["hello"],
+    ],
+)
+def test_media_that_are_not_encrypted_or_go_elsewhere(line: Line, lines: list[str]) -> None:
+    line.from_switch(invite())
+    with pytest.raises(Refused):
+        line.from_page(answer(body=body_of(*lines)))
+    assert line.from_page(answer())
+
+
+def test_media_of_a_browser(line: Line) -> None:
+    """It answers in the words of the offer; the switch's first one leaves out that the keys come by DTLS."""
+    line.from_switch(invite())
+    assert line.from_page(answer(180, body=body_of(*(each.replace("UDP/TLS/", "") for each in MEDIA))))
+    assert line.from_page(answer())
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/mixed;boundary=x", "application/isup", "application/sdp, text/plain", "text/plain"]
+)
+def test_a_body_of_another_kind(line: Line, kind: str) -> None:
+    line.from_switch(invite())
+    with pytest.raises(Refused):
+        line.from_page(answer(**{"Content-Type": kind}))
+    with pytest.raises(Refused):
+        line.from_page(answer().replace("Content-Type: application/sdp\r\n", ""))
+    with pytest.raises(Refused):
+        line.from_page(answer().replace("Content-Type", f"Content-Type: {kind}\r\nContent-Type"))
+    assert line.from_page(answer())
 
 
 def test_a_page_that_waits_for_its_ack_repeats_its_answer(up: Line) -> None:
