@@ -49,6 +49,22 @@ def test_an_agent_pauses_and_the_supervisor_sees_it(recorded: Centre, open_page:
     expect(row.locator("[data-rec]")).to_have_text("Rec")
 
 
+def test_the_key_is_for_the_call_in_which_he_speaks(recorded: Centre, open_page: Open) -> None:
+    waits, speaks = recorded.call("1001", "Old+Caller"), recorded.call("1001", "New+Caller")
+    panel = open_page(recorded.agent("1001"), "/agent")
+    expect(panel.get_by_text("This call is recorded.")).to_have_count(2)
+    for held, other in ((waits, "New Caller"), (speaks, "Old Caller")):
+        recorded.sim(f"hold {held['agent']}")
+        expect(panel.locator("[data-hold]")).to_have_count(1)
+        panel.keyboard.press("r")
+        expect(panel.locator(f".call:has-text('{other}') + .record")).to_contain_text("Recording paused")
+        expect(panel.get_by_text("This call is recorded.")).to_have_count(1)
+        panel.keyboard.press("r")
+        expect(panel.get_by_text("This call is recorded.")).to_have_count(2)
+        recorded.sim(f"unhold {held['agent']}")
+        expect(panel.locator("[data-hold]")).to_have_count(0)
+
+
 def test_a_coach_is_told_before_he_says_a_word_and_may_pause(recorded: Centre, open_page: Open) -> None:
     recorded.call("1001")
     page = open_page(recorded.supervisor())

@@ -75,6 +75,9 @@ function useChime(wanted) {
   return [on, toggle];
 }
 
+/** The recorded call that he speaks in: one on hold says no card number. */
+const spoken = (calls) => calls.find((call) => call.recording && !call.held) ?? calls.find((call) => call.recording);
+
 function Panel({ desk }) {
   const now = useClock(desk);
   const [problem, setProblem] = useState("");
@@ -97,7 +100,7 @@ function Panel({ desk }) {
     const newest = cues.at(-1);
     const answer = ANSWERS[Number(event.key) - 1];
     if (answer && newest && !newest.reply) desk.ask("reply_to_cue", { cue: newest.id }, { reply: answer[0] }).catch(refused);
-    else if (event.key.toLowerCase() === "r") toggleRecording(desk, calls.find((call) => call.recording)).catch(refused);
+    else if (event.key.toLowerCase() === "r") toggleRecording(desk, spoken(calls)).catch(refused);
     else if (event.key.toLowerCase() === "h") desk.ask(hand ? "lower_hand" : "raise_hand", {}, hand ? undefined : {}).catch(refused);
   };
   useLayoutEffect(() => { // whoever sees the panel can use its keys
@@ -131,13 +134,12 @@ function Panel({ desk }) {
       <div class="grow"><strong>${SAYS[each.mode]}</strong><span class="clip">${each.name}</span></div>
       ${each.mode !== "listen" && html`<span class="lamp" data-gate=${desk.sure() ? each.gate : "unknown"}><span class="dot"></span>${!desk.sure() ? "not known" : each.gate === "closed" ? "silent" : "speaks to you"}</span>`}
     </section>`)}
-    ${calls.map((call) => html`<section key=${call.id} class="call">
+    ${calls.map((call) => [html`<section key=${call.id} class="call">
       <${Icon} name=${call.direction} />
       <div class="grow"><strong class="clip"><bdi>${party(call).main}</bdi></strong><span class="faint clip">${[party(call).more, call.queue].filter(Boolean).join(" · ")}</span></div>
       <span class="time">${duration(now - call.started_at)}</span>
       ${call.held && html`<span class="chip" data-hold><${Icon} name="hold" />Hold</span>`}
-    </section>`)}
-    ${calls.map((call) => html`<${Recorded} key=${call.id} desk=${desk} call=${call} refused=${refused} />`)}
+    </section>`, html`<${Recorded} key="recording of ${call.id}" desk=${desk} call=${call} refused=${refused} />`])}
     ${!calls.length && html`<p class="empty">No call at the moment.</p>`}
     ${!!cues.length && !floating && html`<${Script} desk=${desk} refused=${refused} />`}
     <footer>
