@@ -87,7 +87,7 @@ def open_page(browser: Browser, stage: Stage) -> Iterator[Callable[..., Page]]:
         page.goto(f"{stage.service.url}/#token={stage.service.token('carla', **claims)}")
         page.get_by_label("You speak with").select_option("This browser")
         page.get_by_label("Take out echo and noise").uncheck()  # to it, a tone is noise
-        expect(page.get_by_text("This browser can be rung.")).to_be_visible()
+        expect(page.get_by_text("This browser can be rung.")).to_be_visible(timeout=PATIENCE * 1000)
         return page
 
     yield opened
@@ -96,7 +96,7 @@ def open_page(browser: Browser, stage: Stage) -> Iterator[Callable[..., Page]]:
 
 
 def lamp(page: Page, text: str) -> None:
-    expect(page.get_by_role("complementary").locator(".lamp")).to_have_text(text)
+    expect(page.get_by_role("complementary").locator(".lamp")).to_have_text(text, timeout=PATIENCE * 1000)
 
 
 def hear(stage: Stage, scene: Scene, *, caller: set[str], agent: set[str]) -> None:
