@@ -17,6 +17,12 @@ PIECE: Final = 256 * 1024
 """Bytes that are read at a time."""
 
 
+MOST: Final = 1024**2
+"""Bytes of a track that are sent for one request. A browser has six connections for a service, and a player that has
+enough for now keeps its own open: of a call with more tracks some would never be heard. RFC 9110, 15.3.7: less than
+what was asked for may be sent, and players ask on."""
+
+
 class _Reader:
     """An open file, as an iterable of WSGI needs it."""
 
@@ -58,6 +64,11 @@ def served(answer: Served) -> Response:
         response.set_etag(f"{answer.tag}-{file.changed:x}")
         if answer.file:
             response.headers["Content-Disposition"] = f'attachment; filename="{answer.file}"'
+        asked = request.range
+        if not answer.file and asked and asked.units == "bytes" and len(asked.ranges) == 1:
+            first, end = asked.ranges[0]
+            if first >= 0 and (end is None or end - first > MOST):
+                request.environ["HTTP_RANGE"] = f"bytes={first}-{first + MOST - 1}"
         response.make_conditional(request.environ, accept_ranges=True, complete_length=file.size)
     except Exception:
         file.close()

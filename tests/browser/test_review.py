@@ -213,6 +213,25 @@ def test_a_long_one_is_heard_near_its_end(recorder: Recorder, review: Callable[.
     assert statuses == {206}, "it is streamed, and not loaded first"
 
 
+def test_a_track_that_a_browser_forgets_to_load_is_roused(recorder: Recorder, review: Callable[..., Page]) -> None:
+    page = review(recorder.keep(seconds=60.0, coaches=BOTH).id)
+    play(page)
+    hears(page, CALLER, AGENT, GRACE, ALAN)
+    page.evaluate(  # what Chromium says of itself then, until it is told where it is
+        """() => {
+          const [, dry] = elements;
+          Object.defineProperty(dry, "readyState", { configurable: true, get: () => 2 });
+          Object.defineProperty(dry, "networkState", { configurable: true, get: () => 1 });
+          dry.addEventListener("seeking", () => { delete dry.readyState; delete dry.networkState; }, { once: true });
+          dry.dispatchEvent(new Event("waiting"));
+        }"""
+    )
+    expect(page.get_by_role("status").filter(has_text="Loading")).to_be_visible()
+    hears(page)
+    hears(page, CALLER, AGENT, GRACE, ALAN)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_page_that_slept_gets_another_ticket(recorder: Recorder, review: Callable[..., Page]) -> None:
     page = review(recorder.long().id)
     play(page)

@@ -21,6 +21,7 @@ from ccwhisper.recording.export import PUBLIC
 from ccwhisper.recording.index import Person
 from ccwhisper.recording.journal import Start
 from ccwhisper.recording.result import Problem, Result
+from ccwhisper.web.files import MOST
 from ccwhisper.web.tickets import COOKIE, LIFETIME, kept_key
 
 from .service import PATIENCE, Client, Service, token
@@ -236,6 +237,25 @@ def test_ranges(service: Service, one: Result, rita: Reviewer) -> None:
     assert rita.raw(path, If_None_Match=tag).status == 304
     for odd in ("bytes=9-5", "bytes=x", "lines=0-1", "bytes="):
         assert rita.raw(path, Range=odd).status in (200, 416)
+
+
+def test_a_long_track_is_sent_piece_by_piece(service: Service, rita: Reviewer) -> None:
+    """A browser has six connections: who has enough for now must not hold one that others wait for."""
+    one = made(service, seconds=300.0, codec="opus")
+    path = f"/recordings/{one.id}/tracks/0"
+    whole = rita.raw(path).body
+    assert len(whole) > MOST + 5
+    for asked, first, last in (
+        ("0-", 0, MOST - 1),
+        (f"5-{len(whole)}", 5, MOST + 4),
+        (f"0-{MOST - 1}", 0, MOST - 1),
+        (f"{len(whole) - 9}-", len(whole) - 9, len(whole) - 1),
+    ):
+        part = rita.raw(path, Range=f"bytes={asked}")
+        assert part.headers["Content-Range"] == f"bytes {first}-{last}/{len(whole)}"
+        assert part.body == whole[first : last + 1]
+    file = rita.raw(f"/recordings/{one.id}/file", Range="bytes=0-")
+    assert len(file.body) == one.size, "who saves it gets all of it at once"
 
 
 def test_the_whole_file_and_the_one_without_coaches(service: Service, rita: Reviewer) -> None:

@@ -1,6 +1,8 @@
 // Plays the tracks of a recording together. Each is an audio element that the browser streams by itself, so a recording
 // of hours costs no more than one of minutes; the first of them sets the time, and the others are kept to it.
 
+const LOOK_MS = 200;
+const STUCK_MS = 2000; // for which a track has waited for what nobody sends
 const AHEAD = 0.25; // seconds off from which a track is set to the time, and not led to it
 const CLOSE = 0.012; // seconds off that nobody hears
 const STEP_MS = 250; // between jumps of a key that is held: each may be a request for every track
@@ -38,6 +40,7 @@ export class Player extends EventTarget {
   #next = false; // the time that is wanted is not the one that the tracks were told
   #rest = 0;
   #helped = 0;
+  #stuck = 0; // looks in a row
 
   constructor(api, recording, content) {
     super();
@@ -203,7 +206,7 @@ export class Player extends EventTarget {
     }
     this.#loaded = true;
     this.#tracks[0].audio.addEventListener("ended", () => this.pause());
-    this.#timer = setInterval(() => this.#keep(), 200);
+    this.#timer = setInterval(() => this.#keep(), LOOK_MS);
     this.#mix();
   }
 
@@ -257,6 +260,7 @@ export class Player extends EventTarget {
   /** Lead the tracks to the first one's time: a little faster or slower, or at once where they are far off. */
   #keep() {
     this.#at = this.time;
+    this.#rouse();
     if (!this.playing || this.waiting || !this.#tracks.length) return;
     const [first, ...others] = this.#tracks.map(({ audio }) => audio);
     for (const audio of others) {
@@ -266,6 +270,16 @@ export class Player extends EventTarget {
       else if (Math.abs(off) > CLOSE) audio.playbackRate = this.speed * (1 - Math.max(-0.05, Math.min(0.05, off)));
       else if (audio.playbackRate !== this.speed) audio.playbackRate = this.speed;
     }
+  }
+
+  /** With more tracks than a browser has connections (six), Chromium stops loading one that has run dry. Told anew where
+   *  it is, it goes on. */
+  #rouse() {
+    const dry = this.#tracks.filter(({ audio }) => audio.readyState < 3 && audio.networkState === 1 && !audio.seeking && !audio.ended);
+    this.#stuck = this.playing && this.waiting && dry.length ? this.#stuck + 1 : 0;
+    if (this.#stuck * LOOK_MS < STUCK_MS) return;
+    this.#stuck = 0;
+    for (const { audio } of dry) audio.currentTime = this.#at;
   }
 
   /** What the service says of a track that an audio element could not load. */
