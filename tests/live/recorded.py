@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,8 @@ def spans_in(samples: np.ndarray, rate: int, name: str) -> Spans:
 
 def spans_heard(call: PhoneCall, name: str, origin: float) -> Spans:
     """When somebody's tone was heard at a phone, in seconds from `origin`, which is a time since the epoch."""
-    others = [freq for other, freq in {**TONES, "beep": BEEP}.items() if other != name]
-    hearing = Hearing.of(call, TONES[name], others)
+    pitches = {**TONES, "beep": BEEP}
+    hearing = Hearing.of(call, pitches.pop(name), list(pitches.values()))
     shift = time.time_ns() - time.monotonic_ns() - int(origin * 1e9)
     times = (hearing.times[hearing.levels > HEARD] + shift) / 1e9
     return _merged([(at - FRAME, at) for at in times])  # what a packet holds was said before it was sent
@@ -120,6 +120,24 @@ def _merged(spans: Sequence[tuple[float, float]]) -> Spans:
         else:
             found.append((float(start), float(end)))
     return [each for each in found if each[1] - each[0] > 2 * FRAME]
+
+
+def strange(channel: np.ndarray, said: Iterable[bytes]) -> list[tuple[float, float]]:
+    """What of a raw channel of 8 kHz, 16 bits, is neither silence nor a whole frame of these (decoded), in seconds: no
+    moment is left out, and nothing is too short or too soft."""
+    size = round(FRAME * 8000)
+    whole, known = channel.tobytes(), set(said)
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(channel):
+        if whole[2 * at : 2 * (at + size)] in known:
+            at += size
+            continue
+        if channel[at]:
+            begins = found.pop()[0] if found and found[-1][1] == at else at
+            found.append((begins, at + 1))
+        at += 1
+    return [(start / 8000, end / 8000) for start, end in found]
 
 
 def without(spans: Spans, cut: Spans) -> Spans:

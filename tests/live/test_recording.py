@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from tests.live.recorded import (
     BLUR,
     CLEAN,
     EXACT,
+    FRAME,
     GAP,
     PATIENCE,
     RECORDED,
@@ -37,6 +40,7 @@ from tests.live.recorded import (
     result_of,
     spans_heard,
     spans_in,
+    strange,
     trace,
     within,
     without,
@@ -79,6 +83,11 @@ class Story:
     caller: PhoneCall
     agent: PhoneCall
     colleague: PhoneCall
+    asked: dict[str, tuple[float, float]]
+    """When something was asked for, by the text of its chapter: seconds since the epoch, before and after."""
+
+
+CUE, NOTE = "Offer the annual plan", "What is the discount?"
 
 
 def play(stage: Stage) -> Story:
@@ -86,6 +95,18 @@ def play(stage: Stage) -> Story:
     scene = stage.call()
     recording = recording_of(stage, scene.id)
     carla, dora = stage.coach("carla", scene), stage.coach("dora", scene)
+    asked = {}
+    panel = stage.service.api("agent-1001", permissions=[], roles=[], queues=[], agent="1001")
+    for title, ask in (
+        ("Carla: whisper", lambda: carla.mode("whisper")),
+        (f"Carla: {CUE}", lambda: carla.api.ask("POST", f"/sessions/{carla.session}/cues", {"text": CUE})),
+        (f"Help: {NOTE}", lambda: panel.ask("PUT", "/hand", {"note": NOTE})),
+    ):
+        before = time.time()
+        ask()
+        asked[title] = before, time.time()
+        scene.agent.wait_received(15)
+    panel.close()
     say(carla, "whisper", scene)
     say(dora, "whisper", scene)
     say(carla, "barge", scene)
@@ -117,7 +138,7 @@ def play(stage: Stage) -> Story:
     there.wait("ended", 10)
     scene.caller.wait_received(50)
     scene.caller.hangup()
-    return Story(recording, scene.caller, scene.agent, there)
+    return Story(recording, scene.caller, scene.agent, there, asked)
 
 
 def test_each_track_holds_its_own_tone_where_it_was_heard(stage: Stage, report: Report) -> None:
@@ -142,7 +163,7 @@ def test_each_track_holds_its_own_tone_where_it_was_heard(stage: Stage, report: 
         seen, heard = spans_in(sound, rate, name), ears(name, *phones)
         late = offset(seen, within(without(heard, silent), seen[0][0] - GAP, result.duration))
         moved = without([(start - late, end - late) for start, end in heard], silent)
-        assert abs(late) < GAP, what
+        assert abs(late) < GAP, (what, result.problems)
         off[what] = late, assert_alike(seen, within(moved, begun, result.duration), what)
 
     heard = {name: spans_in(right, rate, name) for name in ("agent", "colleague", "carla", "dora")}
@@ -173,11 +194,19 @@ def test_each_track_holds_its_own_tone_where_it_was_heard(stage: Stage, report: 
     for what, (late, worst) in off.items():
         report.say(WHOLE, f"{what}: {1000 * late:.0f} ms before the phone, no edge more than {1000 * worst:.0f} ms off")
     wait_until("raw tracks and journal are gone", forgotten(stage, story.recording), PATIENCE)
-    probed(archive / result.file, ["Call", "Coach Carla", "Coach Dora"])
+    chapters = probed(archive / result.file, ["Call", "Coach Carla", "Coach Dora"])
+    for title, (before, after) in story.asked.items():
+        at = next(result.started_at + each for each, text in chapters if title in text.split(" · "))
+        assert before - EXACT <= at <= after + EXACT, (title, before - at, after - at)
+    beeps = ears("beep", story.agent, story.colleague)
+    assert len(beeps) >= 4
+    told = [at for at, text in chapters if "Beep, " in text]
+    for start, _ in beeps:
+        assert any(-EXACT <= start - at <= GAP for at in told), (start, told)
 
 
-def probed(file: Path, names: list[str]) -> None:
-    """What ffprobe says of it."""
+def probed(file: Path, names: list[str]) -> list[tuple[float, str]]:
+    """What ffprobe says of it: the chapters that it shows. ffmpeg decodes all of it and complains of nothing."""
     found = subprocess.run(
         ["ffprobe", "-v", "error", "-of", "json", "-show_streams", "-show_chapters", "-show_format", str(file)],
         capture_output=True, check=True, text=True, timeout=PATIENCE,
@@ -188,8 +217,13 @@ def probed(file: Path, names: list[str]) -> None:
     assert [(each["codec_name"], each["channels"]) for each in audio] == [("aac", 2)] + [("aac", 1)] * (len(names) - 1)
     assert [each["disposition"]["default"] for each in audio] == [1] + [0] * (len(names) - 1)
     assert [each["tags"]["handler_name"] for each in audio] == names
-    titles = [each["tags"]["title"] for each in said["chapters"]]
-    assert all(any(word in title for title in titles) for word in ("whisper", "barge", "Hold", "Pause")), titles
+    assert [each["tags"]["language"] for each in audio] == ["und"] * len(names)
+    chapters = [(float(each["start_time"]), each["tags"]["title"]) for each in said["chapters"]]
+    words = ("whisper", "barge", "Beep", CUE, NOTE, "Hold", "Pause", "takes over")
+    assert all(any(word in title for _, title in chapters) for word in words), chapters
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(file), "-map", "0:a", "-f", "null", "-"]
+    assert subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE).stderr == b""
+    return chapters
 
 
 def voice_of(seed: int, pause: float) -> Samples:
@@ -252,19 +286,46 @@ def test_a_loud_headset_and_a_wrong_route_are_reported(stage: Stage, report: Rep
     assert copy.level == pytest.approx(0, abs=2)
 
 
-def test_the_caller_gets_every_frame_while_he_is_recorded(stage: Stage, report: Report) -> None:
+def frames_said(call: PhoneCall) -> list[bytes]:
+    """What somebody has said, frame by frame, as the switch decodes it."""
+    assert call.codec is not None
+    return [call.codec.decode(frame.payload).tobytes() for frame in call.sent]
+
+
+def test_the_caller_gets_every_frame_while_he_is_recorded(stage: Stage, report: Report, tmp_path: Path) -> None:
+    """And the call's track holds his frames and the agent's, silence, and nothing else at any moment: not where a mode
+    changes, either."""
     scene = stage.call(agent_source=Noise(11))
     recording = recording_of(stage, scene.id)
+    raw = tmp_path / "call.wav"
+    written = stage.service.directory / "var" / "recordings" / "raw" / f"{recording}-call.wav"
+    wait_until("the switch writes it", written.exists)
+    raw.hardlink_to(written)
     begin = settled(scene)
     boss = stage.service.api("boss")
     for number in range(5):
         go_round(stage, scene, "carla", number)
         boss.ask("POST", f"/calls/{scene.id}/recording/{'resume' if number % 2 else 'pause'}")
+    boss.ask("POST", f"/calls/{scene.id}/recording/resume")
     boss.close()
     found = assert_exact(scene, begin)
+    coach = stage.coach("dora", scene)
+    say(coach, "barge", scene)
+    coach.leave()
     scene.hang_up()
     result, _ = result_of(stage, recording)
-    assert len(result.tracks) == 6
+    assert len(result.tracks) == 7
+    with wave.open(str(raw)) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+    left, right = (frames_said(call) for call in (scene.caller, scene.agent))
+    end = len(sound) / 8000 - 1.5 * FRAME  # when he has gone the switch makes his last frame up
+    assert [span for span in strange(sound[:, 0], left) if span[0] < end] == []
+    (barged,) = spans_heard(scene.caller, "dora", result.started_at)
+    others = strange(sound[:, 1], right)
+    assert others[-1][1] - others[0][0] == pytest.approx(barged[1] - barged[0], abs=EXACT), others
+    # The measure itself: a single sample that is off by the smallest step of G.711, before the barge.
+    sound[int(others[0][0] * 8000) - 400, 1] += 8
+    assert len(strange(sound[:, 1], right)) > len(others)
     report.say(WHOLE, f"recorded, 5 rounds of attach, beep, whisper, leave, and pauses: {found}")
 
 
