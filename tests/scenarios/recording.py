@@ -265,16 +265,24 @@ def test_a_pause_is_silence_in_all_tracks_and_time_goes_on(stage: Stage, tmp_pat
     before = talked()
     assert ask(stage, scene, "pause")["paused"]
     card = talked()
-    assert recording(stage, scene) == {"id": tape.id, "paused": True, "paused_by": "Desk", "failed": False}
+    paused = {"id": tape.id, "paused": True, "paused_by": "Desk", "failed": False}
+    assert recording(stage, scene) == paused
+    tape.wait_line("pause")
+    stage.service.kill()
+    stage.service.start()
+    stage.forget_connections()
+    wait_until("carla is where she was", lambda: carla.view()["settled"], 10)
+    assert recording(stage, scene) == paused
+    more = talked()
     assert not ask(stage, scene, "resume")["paused"]
     after = talked()
     carla.leave()
     tape.over(scene)
-    for stretch, parties in ((before, ("caller", "agent")), (card, ()), (after, ("caller", "agent"))):
+    for stretch, parties in ((before, ("caller", "agent")), (card, ()), (more, ()), (after, ("caller", "agent"))):
         for side, names in zip(tape.heard(*stretch), (parties[:1], parties[1:]), strict=True):
             heard_alone(side, *names, *(_same_pitch(stage, "caller") if "caller" in names else ()))
     tape.only_whispers(carla, 2)
-    assert [line["paused"] for line in tape.lines("pause")] == [True, False]
+    assert [line["paused"] for line in tape.lines("pause")] == [True, True, False], "each service says it"
 
 
 def test_a_transfer_and_a_take_over_stay_in_one_recording(stage: Stage, tmp_path: Path) -> None:
