@@ -180,5 +180,5 @@ def test_memory_does_not_grow_with_the_call() -> None:
         tracemalloc.stop()
         return used
 
-    peak(1)  # numpy's own tables
+    peak(18)  # what is made once: numpy's own tables, and the interpreter's, which grow when they are full
     assert peak(36) < 1.05 * peak(18)
