@@ -77,8 +77,8 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option(
     "--permission", "permissions", multiple=True, metavar="PERMISSION", show_default=True,
     default=("view_contact_center_dashboard", "monitor_live_calls"),
-    help="Also review_recordings, view_audit_trail, edit_coaching_policies; may be repeated, and then the default is not "
-    "among them.",
+    help="Also review_recordings, view_audit_trail, edit_coaching_policies; may be repeated, and then the default is "
+    "not among them.",
 )  # fmt: skip
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="A queue, or * for all; may be repeated.")
 @click.option("--device", "devices", multiple=True, metavar="USER@DOMAIN", help="A phone to ring; may be repeated.")
