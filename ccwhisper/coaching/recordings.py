@@ -10,6 +10,7 @@ another queue that is recorded is in another recording from then on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ccwhisper.coaching import commands as cmd
@@ -17,9 +18,9 @@ from ccwhisper.coaching import effects as fx
 from ccwhisper.coaching import events as ev
 from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
-from ccwhisper.coaching.model import Call, Leg, NodeName, Phase, Session, State
+from ccwhisper.coaching.model import Call, Leg, LegId, NodeName, Phase, Session, State
 from ccwhisper.coaching.policy import check_listen, visible
-from ccwhisper.coaching.recorded import Recorded, Recording, Whispers, call_file, recording_id, track_file
+from ccwhisper.coaching.recorded import Mark, Recorded, Recording, Whispers, call_file, recording_id, track_file
 from ccwhisper.coaching.turn import Turn
 
 CLOSING = 5.0
@@ -79,6 +80,7 @@ def _find(turn: Turn, node: NodeName, leg: Leg) -> None:
     if mark is None:
         return
     if known is None or known.number < mark.number:
+        turn.marks[leg.id] = mark
         turn.recordings[leg.id] = Recording(
             mark.id, node, leg.id, mark.number, mark.call, mark.queue, mark.rate, mark.whispers, mark.paused, mark.over
         )
@@ -184,8 +186,9 @@ def pause(turn: Turn, ask: cmd.PauseRecording) -> None:
     turn.effects.append(fx.Audit(action, ask.actor, *whom, recording.id, ask.origin))
 
 
-def shown(before: State, after: State) -> list[fx.Effect]:
-    """What the legs are to carry and people are to see of what has changed in a turn."""
+def shown(before: State, after: State, marks: Mapping[LegId, Mark]) -> list[fx.Effect]:
+    """What the legs are to carry and people are to see of what has changed in a turn. `marks` is what legs carry that
+    were read in it."""
     found: list[fx.Effect] = []
     for leg, recording in after.recordings.items():
         had = before.recordings.get(leg)
@@ -196,6 +199,9 @@ def shown(before: State, after: State) -> list[fx.Effect]:
         alive = recording.over != "call_ended" and node is not None and node.up
         if alive and had and had.id == recording.id and had.mark != recording.mark:
             found += _told(had, recording)
+        read = marks.get(leg)
+        if alive and read and read.id == recording.id and read != recording.mark:
+            found.append(fx.RememberRecording(recording.node, leg, recording.mark))
     return found
 
 

@@ -193,7 +193,11 @@ def reduce(state: State, event: ev.Fact | cmd.Request, now: float, rules: Rules)
     recordings.settle(turn)
     taps.settle(turn)
     after, effects = turn.finish()
-    return after, [*effects, *recordings.shown(state, after), *lamps.shown(state, rules, after, turn.rules, event)]
+    return after, [
+        *effects,
+        *recordings.shown(state, after, turn.marks),
+        *lamps.shown(state, rules, after, turn.rules, event),
+    ]
 
 
 def next_timer(state: State) -> float | None:

@@ -37,7 +37,7 @@ from ccwhisper.coaching.model import (
 )
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
 from ccwhisper.coaching.policy import QueuePolicy, Rules
-from ccwhisper.coaching.recorded import Recording
+from ccwhisper.coaching.recorded import Mark, Recording
 from ccwhisper.coaching.sessions import carried, lasting, shown
 
 
@@ -58,6 +58,9 @@ class Turn:
         self.cues: dict[CueId, Cue] = dict(state.cues)
         self.hands: dict[AgentId, Hand] = dict(state.hands)
         self.recordings: dict[LegId, Recording] = dict(state.recordings)
+        self.marks: dict[
+            LegId, Mark
+        ] = {}  # of recordings that are first heard of in this turn, as their legs have them
         self.centre = state.centre
         self.token = state.token
         self.effects: list[fx.Effect] = []

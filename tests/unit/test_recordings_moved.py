@@ -164,6 +164,18 @@ def test_an_end_that_did_not_arrive() -> None:
     assert only(restarted(world)).over == "policy"
 
 
+def test_an_end_that_a_service_finds_when_it_starts_is_known_to_the_next() -> None:
+    world = centre(closed=PolicyPart(record=False))
+    call_up(world)
+    world.deaf = True
+    world.unbridge("a1", "c1")
+    call_up(world, agent="a2", queue="closed")
+    world.deaf = False
+    again = restarted(world)
+    assert not again.tracks
+    assert only(restarted(again)).over == "policy"
+
+
 def test_another_recording_that_did_not_arrive() -> None:
     world = centre()
     call_up(world, queue="sales")
