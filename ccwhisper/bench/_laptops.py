@@ -37,8 +37,10 @@ from ccwhisper.proof.sip import parse, response_to, token
 
 try:
     import aioice.ice
+    import aiortc.rtcrtpsender
     from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
     from aiortc.contrib.media import MediaBlackhole
+    from aiortc.rtp import RtpPacket
 except ImportError as error:
     raise Missing("aiortc is not installed: pip install 'ccwhisper[dev]'") from error
 
@@ -86,6 +88,16 @@ def encoded(seed: int, seconds: float = 20.0) -> list[av.Packet[Any]]:
         frame.sample_rate, frame.pts = RATE, at
         packets += encoder.encode(frame)
     return packets
+
+
+class Unmarked(RtpPacket):
+    """A packet without the marker bit, which aiortc sets in every packet and which means the start of a talkspurt (RFC
+    3551, section 4.1). FreeSWITCH forgets what it has for every such start: a coach with it is heard by nobody."""
+
+    def serialize(self, extensions_map: Any = None) -> bytes:
+        """As it goes on the wire."""
+        self.marker = 0
+        return bytes(super().serialize(extensions_map))
 
 
 class Microphone(MediaStreamTrack):
@@ -214,6 +226,7 @@ async def serve() -> None:
     warnings.filterwarnings("ignore", "Parsed a serial number")  # of the switch's own certificate
     loop = asyncio.get_running_loop()
     task = Task(**json.loads(await loop.run_in_executor(None, sys.stdin.readline)))
+    aiortc.rtcrtpsender.RtpPacket = Unmarked  # type: ignore[attr-defined]
     # aioice takes every address of this computer but that of loopback, on which all of this runs.
     aioice.ice.get_host_addresses = lambda **_: [task.host]
     said = [encoded(seed) for seed in (21, 22, 23)]
