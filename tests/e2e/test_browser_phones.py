@@ -78,8 +78,9 @@ def test_one_person_has_only_so_many(service: Service) -> None:
         page.close()
 
 
-def test_a_key_opens_no_more_of_them(service: Service) -> None:
+def test_a_key_opens_no_more_of_them(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """It might have taken the place of the page that it is for."""
+    monkeypatch.setattr(browser_phones, "ANSWER_SECONDS", PATIENCE)  # which is there, however busy the machine
     pages = [Page(service, token()).ready() for _ in range(MAX_PAGES)]
     more = [Page(service, token(), pages[0].key) for _ in range(3)]
     assert [each.closed() for each in more] == [REFUSED] * 3

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from ccwhisper.web import browser_phones
 from ccwhisper.web.browser_phones import MALFORMED
 from tests.e2e.registrar import Page, Registrar, asked, coaching
-from tests.e2e.service import Service, token
+from tests.e2e.service import PATIENCE, Service, token
 from tests.e2e.test_browser_phones_lost import latest_key, lose
 
 pytestmark = pytest.mark.e2e
@@ -21,9 +22,14 @@ def service(registrar_and_service: tuple[Registrar, Service]) -> Service:
 
 
 def test_no_token_no_key_and_no_address(
-    service: Service, registrar: Registrar, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    service: Service,
+    registrar: Registrar,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of those that are good, and of those that are refused."""
+    monkeypatch.setattr(browser_phones, "ANSWER_SECONDS", PATIENCE)  # the page is there, however busy the machine
     caplog.set_level(logging.DEBUG)
     bearer, expired = token(), token(exp=int(time.time()) - 60)
     page = Page(service, bearer).ready()
