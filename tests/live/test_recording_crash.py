@@ -36,6 +36,12 @@ LONGEST = 6.0
 FOR_NOW = ("track_open", "busy")
 """Reasons with which it is tried again."""
 
+HEADER, BYTES = 44, 2 * 2 * 8000
+"""Of a raw track of a call: in front of the sound, and in a second of it."""
+
+LOST = 0.25
+"""Seconds of what was on the disk that may not be in the file: the encoder's last frame."""
+
 PATIENCE = 170.0
 """Seconds. What a killed switch wrote is looked at when it has not changed for half a minute."""
 
@@ -47,11 +53,16 @@ def stage(freeswitch: Path) -> Iterator[Stage]:
         yield stage
 
 
-def started(stage: Stage) -> set[str]:
-    """The recordings that left a trace on the disk."""
+def started(stage: Stage) -> dict[str, float]:
+    """The recordings that left a trace on the disk, and how many seconds of their calls are there."""
     folder = stage.service.directory / "var" / "recordings"
-    names = {path.stem for path in folder.glob("journal/*.jsonl")}
-    return names | {found for path in folder.glob("raw/*.wav") if (found := recording_of(path.name))}
+    found = {path.stem: 0.0 for path in folder.glob("journal/*.jsonl")}
+    found |= {name: 0.0 for path in folder.glob("raw/*.wav") if (name := recording_of(path.name))}
+    for name in found:
+        with contextlib.suppress(FileNotFoundError):  # made and gone meanwhile, or never begun
+            size = (folder / "raw" / f"{name}-call.wav").stat().st_size
+            found[name] = max(0, size - HEADER) / BYTES
+    return found
 
 
 def ring(stage: Stage, agent: str, caller: str) -> None:
@@ -92,7 +103,7 @@ def is_done(view: dict[str, Any]) -> bool:
 def test_none_that_had_a_start_is_lost(stage: Stage, report: Report) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     chance = random.Random(seed)
-    known: set[str] = set()
+    known: dict[str, float] = {}
     for victim in ("service", "switch") * (KILLS // 2):
         scene, moment = until_killed(stage, chance)
         said = f"seed {seed}, the {victim} after {moment:.2f} s"
@@ -129,7 +140,8 @@ def test_none_that_had_a_start_is_lost(stage: Stage, report: Report) -> None:
     archive = stage.service.directory / "var" / "recordings" / "archive"
     for name in ready:
         [file] = archive.rglob(f"{name}.mp4")
-        assert len(decode(file)[0][0]) > 0
+        sound, rate = decode(file)[0]
+        assert len(sound) / rate > known[name] - LOST, f"of {name} {known[name]:.1f} s were on the disk: {said}"
     assert len(known) >= 2 * KILLS, f"the kills came before there was anything: {said}"
     reasons = [listed[name]["problem"]["code"] for name in known if listed[name]["state"] == "failed"]
     report.say("Recordings and kills", f"{len(known)} recordings had a start: {len(ready)} finished, "
