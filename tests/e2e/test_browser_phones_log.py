@@ -29,13 +29,14 @@ def test_no_token_no_key_and_no_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of those that are good, and of those that are refused."""
-    monkeypatch.setattr(browser_phones, "ANSWER_SECONDS", PATIENCE)  # the page is there, however busy the machine
     caplog.set_level(logging.DEBUG)
     bearer, expired = token(), token(exp=int(time.time()) - 60)
     page = Page(service, bearer).ready()
     coaching(service, registrar, page, answered=True)
     key = latest_key(page)
-    thief = Page(service, bearer, key).ready()
+    with monkeypatch.context() as patient:
+        patient.setattr(browser_phones, "ANSWER_SECONDS", PATIENCE)  # the page is there, however busy the machine
+        thief = Page(service, bearer, key).ready()
     thief.ws.send("no message")
     assert thief.closed() == MALFORMED
     stranger = Page(service, token(sub="another"), key).ready()
