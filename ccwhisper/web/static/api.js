@@ -40,7 +40,13 @@ export class Api extends EventTarget {
 
   /** The answer's data; rejects with {code, message, retry, field}. */
   async ask(method, path, body, signal) {
-    return (await this.#send(method, path, body, signal)).json();
+    const response = await this.#send(method, path, body, signal);
+    try {
+      return await response.json();
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw { code: "broken_off", message: "The answer broke off. Try again.", retry: true }; // a page that is left, say
+    }
   }
 
   /** What an address answers, as it is. */
