@@ -322,7 +322,7 @@ def test_the_caller_gets_every_frame_while_he_is_recorded(stage: Stage, report: 
     result, _ = result_of(stage, recording)
     assert len(result.tracks) == 7
     with wave.open(str(raw)) as file:
-        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2).copy()
     left, right = (frames_said(call) for call in (scene.caller, scene.agent))
     (barged,) = spans_heard(scene.caller, "dora", result.started_at)
     longest = max(joined(strange(sound[:, 1], right)), key=lambda each: each[1] - each[0])
