@@ -50,18 +50,22 @@ class Keeper:
         self._shelf = shelf
         self._pauses = pauses
         self._read = Event()
+        self._late = False  # the engine has begun without them
         self._lock = RLock()  # what is in force last is what is kept last
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     @property
     def in_force(self) -> bool:
-        """Whether what is kept has been read. Until then the configuration file's policies count."""
+        """Whether what is kept has been read. Until then the configuration file's policies count, and no
+        recording begins."""
         return self._read.is_set()
 
     def start(self) -> None:
         """Read what is kept, before the engine starts if that is possible."""
         self._greenlet = gevent.spawn(self._run)
-        self._read.wait(FIRST_SECONDS)
+        if not self._read.wait(FIRST_SECONDS):
+            self._late = True
+            self._engine.post(ev.PoliciesUnread())
 
     def stop(self) -> None:
         """Wait for the store no more."""
@@ -99,11 +103,14 @@ class Keeper:
                 break
             except Unavailable:
                 if pause == self._pauses[0]:
-                    logger.warning("the database is away; the configuration's policies are in force until it is back")
+                    logger.warning(
+                        "the database is away; until it is back the configuration's policies are in force, and no "
+                        "recording begins"
+                    )
                 gevent.sleep(pause)
                 pause = min(pause * 2, longest)
         edited = {queue: part for queue, said in found.items() if (part := _part(queue, said))}
-        if edited:
+        if edited or self._late:
             self._engine.post(ev.PoliciesRead(edited))
             logger.info("policies that were set at run time are in force: %d", len(edited))
         self._read.set()

@@ -265,6 +265,11 @@ class CommandFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PoliciesUnread:
+    """The store is away, and the service starts without what was set at run time."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoliciesRead:
     """What was set for queues at run time, all of it, as the store has it."""
 
@@ -321,6 +326,7 @@ Fact = (
     | RecordFailed
     | BeepFailed
     | CommandFailed
+    | PoliciesUnread
     | PoliciesRead
     | DeviceWentQuiet
     | DeviceHeard

@@ -123,8 +123,15 @@ def set_policy(turn: Turn, ask: cmd.SetPolicy) -> None:
     turn.effects.append(fx.Audit("policy", ask.actor, None, None, None, None, detail, ask.origin))
 
 
+def unread(turn: Turn, _fact: ev.PoliciesUnread) -> None:
+    """The file's policies count until the store is back, but for what they would have recorded."""
+    turn.rules = replace(turn.rules, unread=True)
+    turn.effects.append(notices.RulesChanged(turn.rules))
+
+
 def read(turn: Turn, fact: ev.PoliciesRead) -> None:
     """The store said what was set at run time, in this life of the service or in one before."""
+    turn.rules = replace(turn.rules, unread=False)
     _replace(turn, fact.edited)
 
 

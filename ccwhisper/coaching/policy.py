@@ -123,6 +123,7 @@ class Rules:
     refresh_seconds: float = 10.0  # how often an open microphone's buffer is emptied
     lease_every: float = 3.0
     adopt_unknown_cc_agents: bool = True
+    unread: bool = False  # what was set at run time is not known yet
     installation: str = ""  # what ids of recordings are made of
     lamps: Lamps = Lamps.TOLD
     keys: bool = True  # whether those of a coach's phone do anything

@@ -156,6 +156,7 @@ _RULES: Mapping[type, Callable[[Turn, Any], None]] = MappingProxyType(
         ev.DialFailed: _dial_failed,
         ev.BeepFailed: _beep_failed,
         ev.CommandFailed: _command_failed,
+        ev.PoliciesUnread: policies.unread,
         ev.PoliciesRead: _policies_read,
         ev.RecordStarted: lambda _turn, _fact: None,  # nothing has changed, and the journal has the time
         ev.RecordStopped: recordings.stopped,

@@ -37,7 +37,7 @@ from ccwhisper.coaching.model import (
 )
 from ccwhisper.coaching.modes import PATHS, Gate, Mode, gate
 from ccwhisper.coaching.policy import QueuePolicy, Rules
-from ccwhisper.coaching.recorded import Mark, Recording
+from ccwhisper.coaching.recorded import Mark, Recording, Whispers
 from ccwhisper.coaching.sessions import carried, lasting, shown
 
 
@@ -266,8 +266,13 @@ class Turn:
 
     def recording_policy(self, call: Call) -> QueuePolicy:
         """The policy that a call is recorded by: whoever is transferred out of a queue to an agent's extension is
-        recorded on as the queue wants, and what it excludes stays excluded."""
-        return self.rules.queue(call.recorded_as)
+        recorded on as the queue wants, and what it excludes stays excluded. Nothing begins to be recorded while nobody
+        knows whether somebody has forbidden it at run time."""
+        policy = self.rules.queue(call.recorded_as)
+        if not self.rules.unread:
+            return policy
+        whispers = Whispers.EXCLUDED if policy.record_whisper is Whispers.EXCLUDED else Whispers.OFF
+        return replace(policy, record=False, record_whisper=whispers)
 
     def node_up(self, name: NodeName) -> bool:
         """Whether the node is connected and read."""

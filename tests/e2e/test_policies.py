@@ -342,6 +342,7 @@ def test_while_the_store_is_away_the_file_counts(
     shelf = Shelf({"support@default": {"max_coaches": 7}}, away=True)
     running = bench(shelf)
     assert not running.keeper.in_force
+    running.until(lambda: running.engine.rules.unread)
     assert running.engine.rules.queue("support@default").max_coaches == 2
     with pytest.raises(Unavailable) as refusal:
         running.set(PolicyPart(max_coaches=9))
@@ -352,12 +353,24 @@ def test_while_the_store_is_away_the_file_counts(
     assert caplog.text.count("the database is away") == 1
     shelf.away = False
     running.until(lambda: running.engine.rules.queue("support@default").max_coaches == 7)
+    assert not running.engine.rules.unread
     running.set(PolicyPart(max_coaches=9))
     assert running.engine.rules.queue("support@default").max_coaches == 9
     shelf.away = True
     with pytest.raises(Unavailable):
         running.set(PolicyPart(max_coaches=1))
     assert running.engine.rules.queue("support@default").max_coaches == 9, "what is not kept is not in force"
+
+
+def test_an_empty_store_that_was_away_ends_the_wait(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccwhisper.keeper.FIRST_SECONDS", 0.05)
+    shelf = Shelf(away=True)
+    running = bench(shelf)
+    running.until(lambda: running.engine.rules.unread)
+    shelf.away = False
+    running.until(lambda: not running.engine.rules.unread)
 
 
 def test_nothing_is_set_over_what_has_not_been_read(

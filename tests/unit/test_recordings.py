@@ -249,6 +249,35 @@ def test_the_policies_that_were_kept_count_for_calls_that_were_met_before_they_w
     assert ended(world) == []
 
 
+def test_nothing_begins_to_be_recorded_before_it_is_known_what_was_forbidden() -> None:
+    world = World(rules=layered(replace(RULES, installation="i", file={DEFAULT_QUEUE: SEPARATE}), {})).up()
+    call_up(world)
+    assert recorded(world) == {"call.wav": False}
+    again = restarted(world)
+    again.feed(ev.PoliciesUnread())
+    assert recorded(again) == {"call.wav": False}, "what has begun goes on"
+    first = again.coached(next(iter(again.state.calls.values())))
+    again.mode(first, Mode.WHISPER)
+    assert recorded(again) == {"call.wav": False}
+    assert again.state.sessions[first.id].whispers is Whispers.OFF, "what he is told"
+    late = call_up(again, "c2", "a2")
+    assert "c2" not in again.state.recordings
+    again.feed(ev.PoliciesRead({"closed": PolicyPart(record=False)}))
+    assert again.state.recordings["c2"].live
+    assert again.state.calls[late.id].recorded
+    assert again.state.recordings["c1"].live
+    assert again.state.sessions[first.id].whispers is Whispers.OFF, "from the next session on"
+
+
+def test_what_is_excluded_is_said_to_be_so_before_the_policies_are_read() -> None:
+    part = PolicyPart(record=True, record_whisper=Whispers.EXCLUDED)
+    world = World(rules=layered(replace(RULES, installation="i", file={DEFAULT_QUEUE: part}), {})).up()
+    world.feed(ev.PoliciesUnread())
+    session = world.coached(call_up(world))
+    assert world.state.sessions[session.id].whispers is Whispers.EXCLUDED
+    assert not recorded(world)
+
+
 def test_another_rate_begins_another_file() -> None:
     world = centre()
     call = call_up(world)

@@ -225,7 +225,7 @@ export function Policies({ api, here, guard }) {
     </nav>
     <section class="detail">
       ${problem && html`<div class="notice" data-bad role="alert"><p>${problem}</p><button type="button" onClick=${load}>Try again</button></div>`}
-      ${found && !found.in_force && html`<div class="notice" data-bad role="alert"><p>The database is away. Until it is back the configuration file’s policies are in force, and none can be set here.</p>
+      ${found && !found.in_force && html`<div class="notice" data-bad role="alert"><p>The database is away. Until it is back the configuration file’s policies are in force, none can be set here, and no recording begins.</p>
         <button type="button" onClick=${load}>Look again</button></div>`}
       ${item && html`<${Form} key=${item.queue} api=${api} item=${item} saved=${saved} guard=${guard} />`}
     </section>
