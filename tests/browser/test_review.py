@@ -96,9 +96,10 @@ def review(centre: Centre, open_page: Open) -> Callable[..., Page]:
         size: dict[str, int] = WIDE,
         sub: str = "rita",
         more: tuple[str, ...] = (),
+        scheme: Any = "light",
     ) -> Page:
         token = centre.service.token(sub, name=sub.title(), permissions=[REVIEW, *more], roles=[], queues=["*"])
-        page = open_page(token, "/review", size=size)
+        page = open_page(token, "/review", size=size, color_scheme=scheme)
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         page.context.add_init_script(EARS)
         page.reload()
@@ -688,8 +689,7 @@ def test_keys_are_told(recorder: Recorder, review: Callable[..., Page]) -> None:
 def test_it_is_accessible(recorder: Recorder, review: Callable[..., Page], size: dict[str, int], scheme: Any) -> None:
     made = recorder.keep(seconds=60.0, coaches=BOTH, started_at=time.time())
     recorder.failed("r3", "The disk is full.")
-    page = review(size=size)
-    page.emulate_media(color_scheme=scheme)
+    page = review(size=size, scheme=scheme)
     # The list has fields, too: what is looked for is in one view only, or a page is judged while it changes.
     for where, ready in (("", "tbody tr"), ("#echoes", ".echoes table"), (f"#{made.id}", ".wave")):
         page.goto(f"{page.url.partition('#')[0]}{where}")

@@ -180,5 +180,5 @@ def test_memory_does_not_grow_with_the_call() -> None:
         tracemalloc.stop()
         return used
 
-    peak(18)  # what is made once: numpy's own tables, and the interpreter's, which grow when they are full
-    assert peak(36) < 1.05 * peak(18)
+    # The interpreter's own tables grow when they are full, in whatever run that happens to be, and in no later one.
+    assert min(peak(36) for _ in range(3)) < 1.05 * min(peak(18) for _ in range(3))
