@@ -37,6 +37,7 @@ class Mark:
     whispers: Whispers
     paused: str | None
     over: str | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Recording:
     @property
     def mark(self) -> Mark:
         """What the leg is to carry."""
-        return Mark(self.id, self.number, self.call, self.queue, self.rate, self.whispers, self.paused, self.over)
+        of = self.id, self.number, self.call, self.queue, self.rate, self.whispers
+        return Mark(*of, self.paused, self.over, self.problem)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,10 +82,14 @@ def _find(turn: Turn, node: NodeName, leg: Leg) -> None:
     if known is None or known.number < mark.number:
         turn.marks[leg.id] = mark
         turn.recordings[leg.id] = Recording(
-            mark.id, node, leg.id, mark.number, mark.call, mark.queue, mark.rate, mark.whispers, mark.paused, mark.over
-        )
+            mark.id, node, leg.id, mark.number, mark.call, mark.queue, mark.rate, mark.whispers,
+            mark.paused, mark.over, mark.problem,
+        )  # fmt: skip
     elif known.id == mark.id:
-        turn.recordings[leg.id] = replace(known, paused=known.paused or mark.paused, over=known.over or mark.over)
+        turn.recordings[leg.id] = replace(
+            known, paused=known.paused or mark.paused, over=known.over or mark.over,
+            problem=known.problem or mark.problem,
+        )  # fmt: skip
 
 
 def _say_again(turn: Turn, recording: Recording, leg: Leg) -> None:

@@ -84,7 +84,7 @@ def load_mark(text: str) -> Mark | None:
     try:
         plain = _plain(text)
         mark = Mark(**{**plain, "whispers": Whispers(plain["whispers"])})
-        texts = mark.id, mark.call, mark.queue or "", mark.paused or "", mark.over or ""
+        texts = mark.id, mark.call, mark.queue or "", mark.paused or "", mark.over or "", mark.problem or ""
         sound = all(isinstance(each, str) for each in texts) and type(mark.number) is type(mark.rate) is int
         return mark if sound and recording_of(f"{mark.id}-call.wav") == mark.id else None
     except (ValueError, TypeError, KeyError, binascii.Error):

@@ -138,7 +138,7 @@ def test_events_become_facts_for_our_files_alone() -> None:
 
 
 def test_a_leg_brings_its_mark_back() -> None:
-    for mark in (MARK, Mark(ID, 2, "call", None, 16000, Whispers.OFF, 'Ünïcode "x" \\', "policy")):
+    for mark in (MARK, Mark(ID, 2, "call", None, 16000, Whispers.OFF, 'Ünïcode "x" \\', "policy", "-ERR")):
         dump = {"Unique-ID": "c1", f"variable_{records.marked(OURS)}": records.dump_mark(mark)}
         leg = leg_of(dump, OURS)
         assert leg_of(dump, "another installation").recording is None, "that records the same leg"

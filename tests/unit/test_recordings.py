@@ -19,7 +19,7 @@ from ccwhisper.coaching.policy import DEFAULT_QUEUE, EDIT_POLICIES, PolicyPart, 
 from ccwhisper.coaching.recorded import Recording, Whispers, recording_id, recording_of, track_file
 from ccwhisper.coaching.reduce import next_timer
 from ccwhisper.coaching.trail import refused
-from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, restarted
+from tests.unit.world import NODE, RULES, World, agent_leg, caller_leg, coach, on_switch, restarted
 
 pytestmark = pytest.mark.unit
 
@@ -276,6 +276,19 @@ def test_what_is_excluded_is_said_to_be_so_before_the_policies_are_read() -> Non
     session = world.coached(call_up(world))
     assert world.state.sessions[session.id].whispers is Whispers.EXCLUDED
     assert not recorded(world)
+
+
+def test_a_service_that_starts_knows_what_the_switch_has_refused() -> None:
+    world = centre(sales=SEPARATE)
+    world.feed(cmd.PauseRecording(coach(), call_up(world).id, True))
+    world.unbridge("a1", "c1")
+    world.refuses = True
+    call_up(world, agent="a2", queue="sales")
+    assert (only(world).queue, only(world).paused) == ("sales", "Carla")
+    world.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(on_switch(world))))
+    assert only(world).problem
+    assert only(restarted(world)).problem == only(world).problem
+    assert recorded(world) == {}
 
 
 def test_another_rate_begins_another_file() -> None:
