@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -201,7 +202,9 @@ class PagesStage(Stage):
             page.goto(f"{self.service.url}/#token={self.service.token(name, devices=[])}")
             page.get_by_label("Take out echo and noise").uncheck()  # to it, a tone is noise
         page, told = self._pages[name]
-        expect(page.get_by_text("This browser can be rung.")).to_be_visible(timeout=PATIENCE * 1000)
+        expect(page.get_by_text(re.compile("This browser (can be rung|is in the call)"))).to_be_visible(
+            timeout=PATIENCE * 1000
+        )
         return page, told["device"]
 
     def _opened(self, name: str) -> tuple[Page, dict[str, str]]:
