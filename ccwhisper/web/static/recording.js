@@ -200,7 +200,11 @@ function useKeys(does) {
 
 function Sound({ api, detail, at, back, theme, change, say }) {
   const { recording, content } = detail;
-  const player = useMemo(() => new Player(api, recording.id, content), [recording.id]);
+  const player = useMemo(() => {
+    const made = new Player(api, recording.id, content);
+    if (at !== null) made.seek(at);
+    return made;
+  }, [recording.id]);
   const [peaks, setPeaks] = useState(null);
   const [help, setHelp] = useState(false);
   const scheme = useScheme(theme);
@@ -215,7 +219,7 @@ function Sound({ api, detail, at, back, theme, change, say }) {
       player.close();
     };
   }, [player]);
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody can use a key at the old moment
     if (at !== null) player.seek(at);
   }, [at]);
   useEffect(() => {
