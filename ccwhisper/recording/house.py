@@ -157,7 +157,9 @@ def unknown(recording: str, at: float) -> Start:
 
 
 def _holds(result: Result, name: str) -> bool:
-    """Whether a raw track is in the file that was made: a coach's that came late is nowhere else."""
+    """Whether a raw track is in the file that was made: a coach's that came late, or was left out, is nowhere else."""
+    if any(problem.file == name for problem in result.problems):
+        return False
     sessions = [track.session for track in result.tracks if track.session]
     mine = [f"{result.id}-call.wav", *(f"{result.id}-{session}" for session in sessions)]
     return name.startswith(tuple(mine))

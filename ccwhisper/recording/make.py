@@ -75,7 +75,7 @@ def make(path: Path, raws: Mapping[str, Path], folder: Path, wish: Wish) -> Resu
                 text = (
                     f"by the switch's clock, {placed.file} begins {placed.offset:+.0f} s from the call: it is left out"
                 )
-                problems.append(Problem("track_astray", text))
+                problems.append(Problem("track_astray", text, placed.file))
         return _Making(planned, call, opened, wish, folder).made(problems)
 
 

@@ -113,10 +113,12 @@ class Bleed:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is not as it should be, with a stable code: the recording can be used, and this is to be known of it."""
+    """What is not as it should be, with a stable code: the recording can be used, and this is to be known of it.
+    `file` is a raw track that was left out, and stays where it is."""
 
     code: str
     text: str
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,8 +198,8 @@ def _locked(job: Job, access: Access, journal: log.Journal) -> tuple[Result, lis
     finally:
         shutil.rmtree(room, ignore_errors=True)
     left = []
-    astray = [problem.text for problem in result.problems if problem.code == "track_astray"]
-    files = [file for file in _files(journal) if not any(file in text for text in astray)]
+    stay = {problem.file for problem in result.problems}
+    files = [file for file in _files(journal) if file not in stay]
     for each in raws:  # the journal goes when the index knows the recording
         try:
             for file in files:

@@ -20,7 +20,7 @@ from ccwhisper.recording import journal as log
 from ccwhisper.recording.backlog import Backlog
 from ccwhisper.recording.job import Job
 from ccwhisper.recording.process import Processes
-from ccwhisper.recording.result import Track
+from ccwhisper.recording.result import Problem, Track
 from tests.e2e.backlog import LEFT, Scene, listed, until
 from tests.e2e.backlog_process import AT_ONCE
 from tests.unit.tapes import ID
@@ -216,6 +216,21 @@ def test_a_coachs_track_that_came_too_late_is_not_deleted(scene: Scene, caplog: 
     scene.open()
     until(lambda: "was made before these raw tracks came" in caplog.text)
     assert late.exists()
+
+
+def test_a_part_that_was_left_out_stays_though_another_of_the_coach_is_in_the_file(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = next(track.session for track in RESULT.tracks if track.session)
+    call, astray = scene.tape().call, scene.raws / f"{ID}-{session}-2.wav"
+    call.rename(astray)
+    (scene.raws / f"{ID}-s1.wav").unlink()
+    scene.index.entries = [listed(ID, 0)]
+    scene.index.ready = {ID: replace(RESULT, id=ID, problems=(Problem("track_astray", "…", astray.name),))}
+    os.utime(astray, (0.0, 0.0))
+    scene.open()
+    until(lambda: "was made before these raw tracks came" in caplog.text)
+    assert astray.exists()
 
 
 def test_raw_tracks_of_what_was_deleted_go_whenever_they_come(scene: Scene) -> None:
