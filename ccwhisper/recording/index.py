@@ -74,6 +74,10 @@ class EntryPage:
     next: str | None
 
 
+LONGEST_COMMENT: Final = 2000
+"""Characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comment:
     """What a reviewer says of a moment, `at` seconds into the recording."""

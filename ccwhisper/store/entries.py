@@ -12,7 +12,18 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ccwhisper.coaching.errors import Invalid
-from ccwhisper.recording.index import Comment, Entry, EntryPage, Exposure, Person, State, Tally, Wanted, exposures
+from ccwhisper.recording.index import (
+    LONGEST_COMMENT,
+    Comment,
+    Entry,
+    EntryPage,
+    Exposure,
+    Person,
+    State,
+    Tally,
+    Wanted,
+    exposures,
+)
 from ccwhisper.recording.journal import Start
 from ccwhisper.recording.result import Problem, Result, ResultBroken, dump, load
 from ccwhisper.store.recorder import plain
@@ -22,9 +33,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9A-Za-z-]{1,64})")
 _KEY = ["installation", "id"]
 _NOBODY = Exposure()
-
-LONGEST_COMMENT = 2000
-"""Characters, as the API takes them."""
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from ccwhisper.coaching.model import Actor
 from ccwhisper.coaching.policy import DELETE_RECORDINGS, Rules
-from ccwhisper.recording.index import Comment, Entry, Person, State, Tally, Wanted
+from ccwhisper.recording.index import LONGEST_COMMENT, Comment, Entry, Person, State, Tally, Wanted
 from ccwhisper.recording.result import Result
 from ccwhisper.web.shapes import Answer, Ask, Served, Text, is_written
 from ccwhisper.web.shelf import scope
@@ -66,7 +66,7 @@ def _said(value: str) -> str:
     return text
 
 
-Said = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_said)]
+Said = Annotated[str, Field(min_length=1, max_length=LONGEST_COMMENT), AfterValidator(_said)]
 
 
 class CommentNew(Ask):
