@@ -19,7 +19,7 @@ from ccwhisper.coaching import events as ev
 from ccwhisper.coaching import notices
 from ccwhisper.coaching.errors import Conflict, NotFound, Unavailable
 from ccwhisper.coaching.model import Call, Leg, LegId, NodeName, Phase, Session, State
-from ccwhisper.coaching.policy import check_listen, visible
+from ccwhisper.coaching.policy import agent_of, check_listen, visible
 from ccwhisper.coaching.recorded import Mark, Recorded, Recording, Whispers, call_file, recording_id, track_file
 from ccwhisper.coaching.turn import Turn
 
@@ -104,6 +104,9 @@ def _say_again(turn: Turn, recording: Recording, leg: Leg) -> None:
     elif recording.rate != leg.rate:
         _change_rate(turn, recording, leg.rate)
     elif recording.problem is None and (mark is None or mark.id != recording.id):
+        if agent_of(leg, turn.rules):  # a caller when it began; whispers would be in it
+            _stop(turn, recording, "policy")
+            return
         masked = recording.paused is not None
         turn.effects.append(fx.RecordCall(node, leg.id, file, recording.mark, not leg.buffered, masked))
     elif recording.paused:

@@ -39,7 +39,16 @@ GAP = 0.15
 """Seconds between two spans that are one: packets come late on a busy machine."""
 
 CLEAN = -80.0
-"""dBFS: what there may be of whom a track must not hold."""
+"""dBFS: what there may be of a coach or a beep in a track that must not hold them."""
+
+DISTORTED = -76.0
+"""dBFS: what there may be of a party of the call. G.711 makes of one party's tone at -16 up to -78.8 of another's, of a
+coach's or the beep at most -81.8."""
+
+BESIDE = (-20.0, -16.0, -12.0, 12.0, 16.0, 20.0)
+"""Hz from a tone, where a window of a quarter of a second has next to nothing of it."""
+
+PARTIES = frozenset({"caller", "second", "agent", "colleague"})
 
 Spans = list[tuple[float, float]]
 
@@ -189,17 +198,27 @@ def _text(spans: Spans) -> str:
 
 def trace(samples: np.ndarray, rate: int, freq: float, apart: Spans) -> float:
     """dBFS of a tone where it is loudest for half a second, but for windows that touch `apart`. A packet that came late
-    sounds like other tones, too, but in two windows only."""
+    sounds like other tones, too, but no louder at this one than beside it: such a window tells nothing."""
     size = rate // 4
-    found = [
-        np.inf
-        if any(start < (at + size) / rate and at / rate < end for start, end in apart)
-        else level_dbfs(samples[at : at + size], freq, rate)
-        for at in range(0, len(samples) - size + 1, size // 2)
-    ]
-    lasting = [min(three) for three in zip(found, found[1:], found[2:], strict=False) if np.inf not in three]
-    assert lasting
+    found = []
+    for at in range(0, len(samples) - size + 1, size // 2):
+        piece, level = samples[at : at + size], np.inf
+        if not any(start < (at + size) / rate and at / rate < end for start, end in apart):
+            level = level_dbfs(piece, freq, rate)
+            beside = np.median([level_dbfs(piece, freq + off, rate) for off in BESIDE])
+            level = np.nan if CLEAN <= level < beside + 10 else level
+        found.append(level)
+    three = [each for each in zip(found, found[1:], found[2:], strict=False) if np.inf not in each]
+    lasting = [min(each) for each in three if not np.isnan(each).any()]
+    assert len(lasting) > len(three) / 2, f"packets came late: {len(lasting)} of {len(three)} tell something"
     return max(lasting)
+
+
+def assert_no_trace(samples: np.ndarray, rate: int, names: Iterable[str], apart: Spans) -> None:
+    """Nobody of these is in a channel; the beep counts as somebody."""
+    for name in names:
+        found = trace(samples, rate, BEEP if name == "beep" else TONES[name], apart)
+        assert found < (DISTORTED if name in PARTIES else CLEAN), f"{name} is there, at {found:.1f} dBFS"
 
 
 def edges(*several: Spans) -> Spans:

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import Phase as Phases
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -253,8 +254,10 @@ class Coaching(RuleBasedStateMachine):
         after = self.world.state
         assert (after.calls, after.bonds, after.held) == (before.calls, before.bonds, before.held)
         assert after.sessions == before.sessions
+        replies = [each for each in self.world.pending if isinstance(each, ev.RecordFailed)]
         self.world.pending.clear()
         self.world.asked.clear()
+        self.world.feed(*replies)  # a refusal is no event: the service has it, or dies in the middle of a command
         if gone:
             leg = self.world.legs.pop(self.leg(gone).id, None)
             self.lives[gone.id] = self.lives.get(gone.id, 0) + 1
@@ -561,5 +564,7 @@ class Coaching(RuleBasedStateMachine):
         assert next_timer(state) is not None
 
 
-Coaching.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)
-TestCoaching = Coaching.TestCase
+# Explaining what it found takes Hypothesis minutes more than finding it, and ends in the timeout.
+Coaching.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True,
+                                      phases=set(Phases) - {Phases.explain})  # fmt: skip
+TestCoaching = pytest.mark.timeout(600)(Coaching.TestCase)

@@ -627,6 +627,23 @@ def test_who_went_over_to_another_agent_meanwhile() -> None:
     assert not again.take(fx.RecordCall)
 
 
+def test_a_caller_who_has_become_an_agent_meanwhile_is_recorded_no_more() -> None:
+    world = centre(sales=SEPARATE)
+    call_up(world)
+    world.unbridge("a1", "c1")
+    world.deaf = True
+    call_up(world, agent="a2", queue="sales")
+    world.hang_up("a2")
+    world.deaf = False
+    world.legs["c1"] = replace(world.legs["c1"], peer=None, cc_agent="ben", cc_queue="sales")
+    world.take(fx.RecordCall)
+    world.feed(ev.NodeLost(NODE, "gone"), ev.NodeSynced(NODE, tuple(world.legs.values())))
+    assert not world.take(fx.RecordCall)
+    assert (only(world).queue, only(world).over) == ("sales", "policy")
+    assert recorded(world) == {}
+    assert only(restarted(world)).over == "policy"
+
+
 def test_what_the_configuration_excludes_since_the_restart_is_recorded_no_more() -> None:
     world = centre()
     session = world.coached(call_up(world))
