@@ -47,6 +47,8 @@ def _dial_failed(turn: Turn, fact: ev.DialFailed) -> None:
     session = turn.sessions.get(fact.session)
     if session and session.phase in (Phase.DIALLING, Phase.RINGING, Phase.ENDING):
         turn.gone(session, topology.DIAL_ENDINGS.get(fact.cause, "device_unreachable"))
+        if session.target:
+            turn.attach_next(session.target)
 
 
 def _beep_failed(turn: Turn, fact: ev.BeepFailed) -> None:

@@ -42,6 +42,8 @@ def bridged(turn: Turn, fact: ev.Bridged) -> None:
         bond = turn.bonds.get(leg)
         if bond and bond.peer != other:
             turn.unbond(leg)
+            for each in turn.on_target(bond.peer):  # an agent, too, and perhaps nothing is ever said of his leg
+                _wait_for_the_call(turn, each)
     turn.bond(fact.node, fact.a, fact.b)
     for each in (*turn.on_target(fact.a), *turn.on_target(fact.b)):
         _wait_for_the_call(turn, each)

@@ -102,6 +102,15 @@ def test_a_phone_that_does_not_answer(world: World, call: Call, cause: str, reas
     assert [each.reason for each in effects if isinstance(each, notices.SessionEnded)] == [reason]
 
 
+def test_whose_dialling_fails_late_does_not_keep_the_next_waiting(world: World, call: Call) -> None:
+    world.prompt = False
+    first, second = world.coached(call), world.coached(call, coach("dora"))
+    assert (first.phase, second.phase) == (Phase.ATTACHING, Phase.CONNECTED)
+    world.feed(cmd.Leave(first.coach, first.id))
+    world.feed(ev.DialFailed(first.id, "NORMAL_CLEARING"))
+    assert world.session(second).phase is Phase.ATTACHING
+
+
 def test_a_phone_that_only_rings(world: World, call: Call) -> None:
     world.start(call)
     effects = world.wait(RULES.ring_seconds + 3)

@@ -110,6 +110,15 @@ def test_a_call_that_does_not_come_back_ends_the_session(world: World, call: Cal
     assert world.endings() == ["call_ended"]
 
 
+def test_an_agent_whose_other_party_goes_over_to_a_caller(world: World) -> None:
+    between = world.bridge(agent_leg("a2", "1002@dom"), agent_leg("a1"))
+    session = world.coached(between, agent="ana")
+    assert session.target == "a1"
+    world.bridge(caller_leg("c1"), agent_leg("a2", "1002@dom"))  # and nothing more is said of a1
+    world.wait(RULES.seek_grace)
+    assert world.endings() == ["call_ended"]
+
+
 def test_when_the_caller_hangs_up(world: World, call: Call) -> None:
     stays, goes = world.coached(call, follow=Follow.AGENT), world.coached(call, coach("dora"))
     world.hang_up("c1")
