@@ -263,12 +263,13 @@ def rate_changed(turn: Turn, fact: ev.RateChanged) -> None:
     another codec of the coach's, whispers garbage or nothing: it is set up anew, and until then its gate is closed."""
     session = turn.by_leg(fact.leg)
     if session:
+        if not fact.renewed and session.rate == fact.rate:
+            return  # what is read of the leg has changed, not its phone
         changed = turn.change(session, rate=fact.rate, narrow_until=None)
         if session.phase is Phase.TAKING_OVER:
             if session.narrow_until is not None:
                 _connect(turn, changed)
-            return
-        if (fact.renewed or session.rate != fact.rate) and session.target:
+        elif session.target:
             _detach(turn, changed)
             turn.attach_next(session.target)
         return

@@ -111,6 +111,12 @@ def test_whose_dialling_fails_late_does_not_keep_the_next_waiting(world: World, 
     assert world.session(second).phase is Phase.ATTACHING
 
 
+def test_a_phone_that_does_not_answer_before_its_agent_has_a_call(world: World) -> None:
+    session = world.start(agent="ana", follow=Follow.AGENT)
+    world.feed(ev.DialFailed(session.id, "USER_BUSY"))
+    assert world.endings() == ["busy"]
+
+
 def test_a_phone_that_only_rings(world: World, call: Call) -> None:
     world.start(call)
     effects = world.wait(RULES.ring_seconds + 3)
@@ -269,6 +275,7 @@ def test_a_phone_that_does_not_take_another_codec_is_dropped(world: World, wide:
     session = coached_by(world, wide, 16000)
     world.narrows = False
     world.feed(ev.RateChanged(NODE, "a1", 8000))
+    world.feed(ev.RateChanged(NODE, session.leg, 16000))  # something was put on his leg; his phone has not answered
     effects = world.wait(RULES.narrow_timeout)
     assert ends(effects) == ["codec_mismatch"]
     assert fx.HangUp(NODE, session.leg) in effects
