@@ -167,6 +167,7 @@ def test_waiting_for_an_agents_first_call(world: World) -> None:
     session = world.start(agent="ana", follow=Follow.AGENT)
     world.answer(session)
     assert world.session(session).phase is Phase.WAITING
+    world.feed(ev.RateChanged(NODE, session.leg, 16000), ev.RateChanged(NODE, session.leg, 8000))
     world.bridge(caller_leg("c1"), agent_leg("a1"))
     assert world.session(session).phase is Phase.ATTACHED
 
