@@ -100,7 +100,7 @@ def at_level(part: Float, whole: Float, level: float) -> Float:
 class Setting:
     """A call. `level` of the leak is in dB below the coach's voice (None: no leak), `delay` in s, `noise` of the
     agent's room in dBFS; `pause` is how long the agent is silent between two phrases (s); the coach whispers for the
-    first `share` of the call.
+    first `share` of the call. For `routed` s of that, from a word of his on, a wrong route lets the caller hear him.
 
     What makes it harder: `line`, the caller's phone gives back what he hears (dB); `held`, music on hold in the middle;
     `crosstalk`, the headsets of coach and agent give back everybody whom they play (dB), the coach to the coach only;
@@ -113,6 +113,7 @@ class Setting:
     noise: float = -60.0
     pause: float = 2.0
     share: float = 1.0
+    routed: float | None = None
     line: float | None = None
     held: bool = False
     crosstalk: float | None = None
@@ -146,6 +147,11 @@ def call(seed: int, setting: Setting) -> Call:
     if setting.level is not None:
         heard = coach.astype(np.float64)
         agent = agent + at_level(echo(heard, headset(random, setting.delay)), heard, setting.level)
+    if setting.routed is not None:
+        length = round(setting.routed * RATE)
+        starts = np.flatnonzero(np.abs(says[: round(setting.share * count) - length]) > 0.05)
+        first = int(random.choice(starts))
+        agent[first : first + length] += np.roll(coach, RATE // 50)[first : first + length]
     right = coded(agent)
     if setting.held:
         right[count // 3 : count // 2] = coded(music(random, count // 2 - count // 3))

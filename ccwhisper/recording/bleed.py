@@ -64,15 +64,16 @@ _STEP: Final = 64
 _LAGS: Final = np.concatenate([np.arange(-21 * _HOP, -2 * _HOP, _HOP), np.arange(-2 * _HOP, 19 * _HOP + 1, _STEP)])
 _PHASES: Final = range(0, _HOP, _STEP)
 _BEFORE, _TAPS = 16, 96  # of h: 2 ms before the peak, 10 ms after
-_MOMENTS: Final = (4, 16)  # blocks with speech that make a moment, and a longer one
+_MOMENTS: Final = (1, 4, 16)  # blocks with speech that make a moment, and longer ones
 _LOUDER: Final = 6.0  # dB: a moment that is so much louder than the whole speaks for itself
 _MARGIN: Final = 0.25  # s: a gate's times are a switch's events'
 
 _ENOUGH: Final = ((3, 25.0), (15, 12.0), (sys.maxsize, 6.0))
 """How far a peak must stand above chance, in its standard deviations, in so many blocks: the fewer, the less is chance
 what it is in many. `scripts/bench bleed` says how often it is passed by chance."""
+_COPY_ENOUGH: Final = 8.0  # the same for a copy in a single block: chance has neither its level nor its shape
 _COPY_LEVEL: Final = -12.0  # dB: no headset is as loud as a copy
-_COPY_FLAT: Final = 0.8  # so much of its energy comes at one moment
+_COPY_FLAT: Final = 0.9  # so much of its energy is a single moment's: 0.97 of a copy, of an echo at most 0.88
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,12 @@ class _Search:
     """One coach in one channel: in each moment, in each longer one, and in all that he whispers.
 
     In the short ones because a leak need not last, and what comes from a quiet agent would outweigh it; in the long
-    ones because it may be too weak to be seen in less.
+    ones because it may be too weak to be seen in less. The shortest are for copies alone: of a route that is wrong for
+    seconds only, while the agent is silent, nothing is left in longer ones.
     """
 
     def __init__(self) -> None:
-        self._sums = [_Sum(), _Sum(), _Sum()]
+        self._sums = [_Sum() for _ in (*_MOMENTS, None)]
         self._loudest: _Peak | None = None
 
     def add(self, at: int, voice: Float, channel: Float) -> None:
@@ -155,7 +157,7 @@ class _Search:
     def _close(self, length: int) -> None:
         """A moment is over."""
         moment, self._sums[length] = self._sums[length], _Sum()
-        peak = _peak(moment)
+        peak = _peak(moment, copies=not length)
         if peak is not None and (self._loudest is None or peak.level > self._loudest.level):
             self._loudest = peak
         self._sums[length + 1].add(moment)
@@ -290,8 +292,9 @@ def _weighted(channel: Float) -> tuple[Float, Float]:
     return whole[_HOP:-_HOP], weights
 
 
-def _peak(found: _Sum) -> _Peak | None:
-    """The highest peak of a sum at the lags of an echo; None where it is not high enough."""
+def _peak(found: _Sum, copies: bool = False) -> _Peak | None:
+    """The highest peak of a sum at the lags of an echo; None where it is not high enough, or is no copy and only
+    `copies` are sought."""
     power = found.power
     if not power.any():
         return None
@@ -306,20 +309,23 @@ def _peak(found: _Sum) -> _Peak | None:
     if not scale > 0:
         return None
     chance = float(np.abs(noise).max() / scale)
-    enough = max(chance, next(height for blocks, height in _ENOUGH if found.blocks <= blocks))
+    usually = next(height for blocks, height in _ENOUGH if found.blocks <= blocks)
+    enough = max(chance, _COPY_ENOUGH if copies else usually)
     for lags in (_COPY, _ECHO):
         heights = np.abs(common[lags] / np.interp(lags, _LAGS, usual)) / scale
         best = int(np.argmax(heights))
-        if heights[best] >= enough:
-            lag = int(lags[best])
+        lag = int(lags[best])
+        heard = power[int(np.argmin(np.abs(_LAGS - lag)))].any()  # else the channel was closed, and nothing is known
+        if heights[best] >= enough and heard:
             peak = _Peak(found.since, lag, *_answer(found, power, lag), float(heights[best]), chance)
-            if lag >= _ECHO[0] or peak.copy:
+            if peak.copy or (lag >= _ECHO[0] and not copies):
                 return peak
     return None
 
 
 def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
-    """Level of the echo in dB, and the share of it that comes at one moment."""
+    """Level of the echo in dB, and the share of it that a single moment explains: the squared
+    correlation of the echo with a copy."""
     raw = np.roll(np.fft.irfft(found.common, _LONG), -_BLOCK)
     weight = power[int(np.argmin(np.abs(_LAGS - lag)))]
     toeplitz = np.abs(np.subtract.outer(np.arange(_TAPS), np.arange(_TAPS)))
@@ -333,4 +339,5 @@ def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
     whole = float(taps @ own @ taps) - scale * float(np.trace(own @ inverse))
     single = float((raw[lag] / normal[0, 0]) ** 2)
     energy = max(whole, single, 1e-12)
-    return 10 * float(np.log10(energy)), min(1.0, single / energy)
+    flat = float((own @ taps)[_BEFORE] ** 2 / max(taps @ own @ taps, sys.float_info.min))
+    return 10 * float(np.log10(energy)), flat

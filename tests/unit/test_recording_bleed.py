@@ -102,6 +102,32 @@ def test_a_copy_that_is_not_as_loud_is_one_still() -> None:
     assert (copy.kind, copy.level) == ("routing", pytest.approx(-8, abs=1))
 
 
+@pytest.mark.parametrize("pause", [0.05, 20.0], ids=["an agent who does not stop", "a quiet agent"])
+def test_a_copy_of_a_few_seconds_is_one(pause: float) -> None:
+    """Of which a silent agent leaves nothing in the mean of longer moments."""
+    for seed in (1, 4):
+        tracks = call(seed, replace(SHORT, pause=pause, noise=-75.0, routed=4.0))
+        copy = found(tracks)["agent"]
+        assert (copy.kind, copy.level, copy.delay) == ("routing", pytest.approx(0, abs=2), pytest.approx(20, abs=1))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.5])
+def test_an_agent_who_is_there_for_moments_only(seconds: float) -> None:
+    """And digitally silent else: most lags of a block have nothing to be compared with."""
+    for seed in range(4):
+        tracks = call(seed, SHORT)
+        for start in np.arange(0.2, 24, 2 * seconds + 1):
+            tracks.call[round(start * RATE) : round((start + seconds + 1) * RATE)] = 0
+        assert "routing" not in {each.kind for each in found(tracks).values()}
+
+
+@pytest.mark.parametrize("level", [0.0, -6.0])
+def test_an_echo_as_loud_as_the_voice_is_no_copy(level: float) -> None:
+    for seed in range(3):
+        echo = found(call(seed, replace(SHORT, level=level, delay=0.08)))["agent"]
+        assert (echo.kind, echo.flagged) == ("acoustic", True)
+
+
 def test_what_the_caller_was_to_hear_is_excused() -> None:
     barged = with_copy(call(6, SHORT), 1, 8, 21)
     assert found(barged, (Span(8, 21),))["agent"].kind == "none"
