@@ -52,8 +52,7 @@ NEAR_MS: Final = 5.0
 """A find further than this from where the leak is was chance."""
 
 FOUND: Final = 95.0
-"""% of leaks at the threshold, in an office, that must be found."""
-
+"""% of leaks at the threshold, in an office, that must be found, and of wrong routes."""
 
 LONG_ENOUGH: Final = 4.0
 """Seconds after which a wrong route must be found."""
@@ -142,6 +141,13 @@ def _show(done: Done) -> None:
             print(f"{room}, {1000 * delay:.0f} ms".ljust(width), *row)
 
 
+def _share(name: str, share: float, must: bool) -> Figure:
+    """How many % were found; `must` is whether there is a goal for it."""
+    if must:
+        return Figure(name, round(share, 1), "%", f">= {FOUND:g} %", share >= FOUND)
+    return Figure(name, round(share, 1), "%")
+
+
 def _leaks(done: Done) -> list[Figure]:
     figures = []
     for room in ROOMS:
@@ -152,11 +158,7 @@ def _leaks(done: Done) -> list[Figure]:
             share = 100 * len(found) / len(tried)
             must = room == "office" and level >= THRESHOLD
             name = f"{room}, leak of {level:.0f} dB"
-            figures.append(
-                Figure(f"{name}, found", round(share, 1), "%", f">= {FOUND:g} %", share >= FOUND)
-                if must
-                else Figure(f"{name}, found", round(share, 1), "%")
-            )
+            figures.append(_share(f"{name}, found", share, must))
             if found:
                 levels = [abs(trace.level - level) for _, trace in found if trace.level is not None]
                 late = [abs(trace.delay - 1000 * trial.setting.delay) for trial, trace in found if trace.delay]
@@ -175,11 +177,7 @@ def _routes(done: Done) -> list[Figure]:
             found = sum(any((each.channel, each.kind) == ("agent", "routing") for each in traces) for traces in tried)
             share = 100 * found / len(tried)
             name = f"{kind}, a wrong route for {seconds:.0f} s, found"
-            figures.append(
-                Figure(name, round(share, 1), "%", f">= {FOUND:g} %", share >= FOUND)
-                if seconds >= LONG_ENOUGH
-                else Figure(name, round(share, 1), "%")
-            )
+            figures.append(_share(name, share, must=seconds >= LONG_ENOUGH))
     return figures
 
 

@@ -314,26 +314,27 @@ def _peak(found: _Sum, copies: bool = False) -> _Peak | None:
     for lags in (_COPY, _ECHO):
         heights = np.abs(common[lags] / np.interp(lags, _LAGS, usual)) / scale
         best = int(np.argmax(heights))
+        if heights[best] < enough:
+            continue
         lag = int(lags[best])
-        heard = power[int(np.argmin(np.abs(_LAGS - lag)))].any()  # else the channel was closed, and nothing is known
-        if heights[best] >= enough and heard:
-            peak = _Peak(found.since, lag, *_answer(found, power, lag), float(heights[best]), chance)
+        weight = power[int(np.argmin(np.abs(_LAGS - lag)))]
+        if weight.any():  # else the channel was closed, and nothing is known
+            peak = _Peak(found.since, lag, *_answer(found, weight, lag), float(heights[best]), chance)
             if peak.copy or (lag >= _ECHO[0] and not copies):
                 return peak
     return None
 
 
-def _answer(found: _Sum, power: Float, lag: int) -> tuple[float, float]:
-    """Level of the echo in dB, and the share of it that a single moment explains: the squared
-    correlation of the echo with a copy."""
+def _answer(found: _Sum, weight: Float, lag: int) -> tuple[float, float]:
+    """Level of the echo in dB, and the share of it that a single moment explains: the squared correlation of the echo
+    with a copy. `weight` is the row of `power` for the lag."""
     raw = np.roll(np.fft.irfft(found.common, _LONG), -_BLOCK)
-    weight = power[int(np.argmin(np.abs(_LAGS - lag)))]
     toeplitz = np.abs(np.subtract.outer(np.arange(_TAPS), np.arange(_TAPS)))
     normal = np.fft.irfft(weight, _FRAME)[toeplitz]
     own = np.fft.irfft(found.own, _FRAME)[toeplitz] / np.fft.irfft(found.own, _FRAME)[0]
     inverse = np.linalg.inv(normal + np.eye(_TAPS) * normal[0, 0] * 1e-4)
     taps = inverse @ raw[np.arange(lag - _BEFORE, lag - _BEFORE + _TAPS)]
-    usual = np.fft.irfft(power, _FRAME)[:, 0]
+    usual = np.fft.irfft(found.power, _FRAME)[:, 0]
     usual = np.maximum(usual, usual.max() * _SPARSE**2)
     scale = float(np.mean(raw[_CONTROL] ** 2 / np.interp(_CONTROL, _LAGS, usual)))
     whole = float(taps @ own @ taps) - scale * float(np.trace(own @ inverse))

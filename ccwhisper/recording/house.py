@@ -158,7 +158,7 @@ def unknown(recording: str, at: float) -> Start:
 
 def _holds(result: Result, name: str) -> bool:
     """Whether a raw track is in the file that was made: a coach's that came late, or was left out, is nowhere else."""
-    if any(problem.file == name for problem in result.problems):
+    if name in result.left_out:
         return False
     sessions = [track.session for track in result.tracks if track.session]
     mine = [f"{result.id}-call.wav", *(f"{result.id}-{session}" for session in sessions)]

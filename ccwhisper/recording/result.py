@@ -147,6 +147,11 @@ class Result:
     problems: tuple[Problem, ...] = ()
     version: int = VERSION
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Raw tracks that are not in the file though their coach may be: nobody deletes them for its sake."""
+        return frozenset(problem.file for problem in self.problems if problem.file)
+
 
 class ResultBroken(Exception):
     """A result that cannot be read."""

@@ -198,8 +198,7 @@ def _locked(job: Job, access: Access, journal: log.Journal) -> tuple[Result, lis
     finally:
         shutil.rmtree(room, ignore_errors=True)
     left = []
-    stay = {problem.file for problem in result.problems}
-    files = [file for file in _files(journal) if file not in stay]
+    files = [file for file in _files(journal) if file not in result.left_out]
     for each in raws:  # the journal goes when the index knows the recording
         try:
             for file in files:

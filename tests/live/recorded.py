@@ -205,8 +205,8 @@ def trace(samples: np.ndarray, rate: int, freq: float, apart: Spans) -> float:
         piece, level = samples[at : at + size], np.inf
         if not any(start < (at + size) / rate and at / rate < end for start, end in apart):
             level = level_dbfs(piece, freq, rate)
-            beside = np.median([level_dbfs(piece, freq + off, rate) for off in BESIDE])
-            level = np.nan if CLEAN <= level < beside + 10 else level
+            if level >= CLEAN and level < 10 + np.median([level_dbfs(piece, freq + off, rate) for off in BESIDE]):
+                level = np.nan
         found.append(level)
     three = [each for each in zip(found, found[1:], found[2:], strict=False) if np.inf not in each]
     lasting = [min(each) for each in three if not np.isnan(each).any()]
